@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.kits.aws import client, create_table, environ, moto_server
+from tests.kits.schemas import valid
 from typer.testing import CliRunner
 
 from quintet.aws.caller_keys import KeyTable
@@ -51,7 +52,9 @@ def plans(url: str) -> list[Any]:
 
 
 def test_a_key_is_made_listed_and_revoked(url: str, state: Path) -> None:
-    made = json.loads(run(state, "create", "shop", "--models", "fraud,churn", "--json"))
+    made = valid(
+        "quintet keys create", run(state, "create", "shop", "--models", "fraud,churn", "--json")
+    )
     assert {name: made[name] for name in ("name", "models", "rate", "expires", "state")} == {
         "name": "shop",
         "models": ["churn", "fraud"],
@@ -66,7 +69,9 @@ def test_a_key_is_made_listed_and_revoked(url: str, state: Path) -> None:
     assert made["key"] not in listed
     assert made["key"] not in run(state, "ls", "--json")
     assert f"the key {made['id']} of shop is revoked" in run(state, "revoke", made["id"])
-    (found,) = [k for k in json.loads(run(state, "ls", "--json")) if k["id"] == made["id"]]
+    (found,) = [
+        k for k in valid("quintet keys ls", run(state, "ls", "--json")) if k["id"] == made["id"]
+    ]
     assert (found["state"], found["revoked"] is None) == ("revoked", False)
 
 
