@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +136,13 @@ def running(name: str, graph: Path) -> Iterator[Server]:
         try:
             yield _answering(name, Server(process, port, path), process, folder / "log")
         finally:
+            # BentoML's workers have a session of their own
+            started = psutil.Process(process.pid).children(recursive=True)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            for one in started:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
 
 
 def _settings_of_mlserver(folder: Path, port: int) -> None:
