@@ -115,6 +115,9 @@ def _csv(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
     delimiter = delimiter_of(whole, contract.decimal)
     reader = csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter, strict=True)
     header = next(reader, [])
+    used = {*(f.key for f in contract.features), contract.training_target, contract.entity}
+    if twice := next((name for name in header if name in used and header.count(name) > 1), None):
+        raise PackageError.of(path, f"line 1: expected the column {twice} once, got it again")
     columns: dict[str, Any] = {name: [] for name in header}
     for row in reader:
         if len(row) != len(header):

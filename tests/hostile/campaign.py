@@ -106,8 +106,8 @@ def _end(reason: str) -> str:
 def _wrong(case: Case, end: str, reason: str, place: Path) -> str:
     """Say what is wrong with an outcome, or nothing."""
     kind = KINDS[case.kind]
-    if end == "error":
-        return "the publisher would have ended"
+    if end == "error" or "(exit code" in reason:
+        return "the publisher would have ended" if end == "error" else "an error ended a child"
     if end == "accepted":
         return "" if kind.reason is None or kind.may_pass else "it was accepted"
     if kind.reason is None:

@@ -12,8 +12,10 @@ from tests.hostile.cases import KINDS, Case, Kind, drawn, write
 from tests.hostile.files import FILES
 from tests.hostile.graphs import GRAPHS
 from tests.hostile.known import KNOWN
+from tests.kits.packages import package
 
 from quintet_publish.problems import PackageError
+from quintet_publish.read_check import read_check
 
 #: kinds that no test of tests/security holds
 QUICK = ("valid", "cycles", "recursive functions", "weights of NaN", "YAML aliases")
@@ -43,6 +45,14 @@ def test_a_campaign_draws_every_kind_and_the_same_from_a_seed(tmp_path: Path) ->
             folder = write(Case(name, "7"), place)
             made.append({path.name: path.read_bytes() for path in folder.iterdir()})
         assert made[0] == made[1]
+
+
+def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p", extra="training_data: data.csv\n")
+    (folder / "data.csv").write_text("a,a,b\n1,2,3\n")
+    with pytest.raises(PackageError) as caught:
+        read_check(folder)
+    assert str(caught.value) == "data.csv: line 1: expected the column a once, got it again"
 
 
 def spoilt(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> str:
