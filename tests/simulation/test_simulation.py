@@ -10,6 +10,7 @@ from tests.simulation.kernel import Port, Simulation
 from tests.simulation.scenario import START, Scenario
 from tests.simulation.scenarios.batch import Batch
 from tests.simulation.scenarios.jobs import Jobs
+from tests.simulation.scenarios.stream import Stream
 
 from quintet.errors import Transient
 from quintet.jobs import job as jobs
@@ -22,7 +23,7 @@ SEEDS = 500 // len(SCENARIOS)
 def test_whatever_fails_every_input_comes_to_its_end(scenario: type[Scenario]) -> None:
     totals = campaign(range(SEEDS), only=scenario.NAME)
     assert totals.failures == {}
-    assert totals.seconds > 3600 * SEEDS / 2, "time passed"
+    assert totals.seconds > 1000 * SEEDS, "time passed"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,12 @@ def test_whatever_fails_every_input_comes_to_its_end(scenario: type[Scenario]) -
 )
 def test_seeds_that_failed_once(scenario: type[Scenario], seed: int) -> None:
     assert run(seed, scenario=scenario).failures == []
+
+
+@pytest.mark.xfail(strict=True, reason="a record given up after its object was put tears the chain")
+def test_rows_after_a_record_that_was_given_up_are_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stream, "FORGIVES_TORN_CHAINS", False)
+    assert run(121, scenario=Stream).failures == []
 
 
 def test_a_seed_replays_call_by_call() -> None:
