@@ -154,6 +154,8 @@ class _Blocks:
     def _block(self, number: int) -> bytes:
         """A block, empty after the last one."""
         try:
+            if number < 0:  # a damaged footer says that a page is before its row group
+                raise BadInput.of("the file", "Parquet, whole", "a page outside its row group")
             while self._fetched <= number and (block := next(self._coming, None)) is not None:
                 for done in range(min(self._blocks, default=0), self._consumed() // STEP):
                     self._blocks.pop(done, None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+from quintet.errors import BadInput
 from quintet.formats.parquet import (
     COLUMNS,
     MAGIC,
@@ -55,7 +56,17 @@ def project(footer: Footer, first: int, last: int, names: Collection[str]) -> Pr
     """The row groups from `first` to before `last` with only the columns of some names.
 
     With all columns, or none of them, it is as it stands in the file.
+
+    Raises:
+        BadInput: the footer is damaged.
     """
+    try:
+        return _projected(footer, first, last, names)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise BadInput.of("the file", "Parquet, whole", "a footer that is damaged") from None
+
+
+def _projected(footer: Footer, first: int, last: int, names: Collection[str]) -> Projection:
     schema = footer.fields[SCHEMA].value
     columns = _columns(schema)
     kept = [column for column in columns if column.name in names]
