@@ -23,6 +23,13 @@ ARCHITECTURES = ("x86_64", "arm64")
 MB = 1_000_000
 #: versions of Amazon Linux 2023's libraries, https://docs.aws.amazon.com/linux/al2023/ug/glibc.html
 NEWEST = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13), "GCC": (11, 0, 0)}
+#: the parameters that attach the layers which are not attached by default
+WITH_EVERY_LAYER = {
+    "SealedCaptures": "on",
+    "ApiAuth": "jwt",
+    "JwtIssuer": "https://issuer.example",
+    "JwtAudience": "quintet",
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def built(architecture: str) -> Built:
     folder = ROOT / ".aws-sam" / architecture / "build"
     if not (folder / "template.yaml").exists():
         raise FileNotFoundError(f"{folder}: nothing is built; `make test-built` builds and tests")
-    template = load(folder / "template.yaml", {"SealedCaptures": "on"})  # with every layer
+    template = load(folder / "template.yaml", WITH_EVERY_LAYER)
     stack = describe(plan(template, "http://127.0.0.1:1"), folder)
     return Built(architecture, folder, {f.logical_id: f for f in stack.functions.values()})
 

@@ -13,7 +13,7 @@ from tests.built.artefacts import built
 from tests.built.emulator import ARCHITECTURE, Emulator, emulated
 from tests.kits.event_table import ALL
 from tests.kits.event_world import world
-from tests.kits.events import Case, event, plain
+from tests.kits.events import INBOX, Case, event, plain
 from tests.kits.local_aws import LocalAws, start_local_aws
 
 from quintet_cli.receiver import Receiver
@@ -55,7 +55,8 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    local = start_local_aws(tmp_path_factory.mktemp("local-aws"))
+    parameters = {"BatchInputBucketArn": f"arn:aws:s3:::{INBOX}"}
+    local = start_local_aws(tmp_path_factory.mktemp("local-aws"), parameters=parameters)
     with world(local) as receiver, ExitStack() as stack:
         yield House(local, receiver, tmp_path_factory.mktemp("emulators"), stack)
     local.stop()
