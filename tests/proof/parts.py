@@ -1,0 +1,51 @@
+"""The parts of the proof: what each claims, and the commands that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["PARTS", "Part"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module whose last line is JSON with `failures`, with its words for either run."""
+
+    claim: str
+    module: str
+    quick: tuple[str, ...]
+    whole: tuple[str, ...]
+
+
+PARTS = (
+    Part(
+        "Under any faults each record has one end, and one effect",
+        "tests.simulation",
+        ("--seeds", "270"),
+        ("--seeds", "1500"),
+    ),
+    Part(
+        "A bug in the handlers is caught",
+        "tests.simulation.bugs",
+        ("--times", "1", "--seeds", "400"),
+        ("--times", "3"),
+    ),
+    Part(
+        "The same rows are answered alike in every form",
+        "tests.differential",
+        ("--cases", "3000"),
+        ("--cases", "100000"),
+    ),
+    Part(
+        "No input raises, is answered with a 5xx, takes long or tells a secret",
+        "tests.fuzz",
+        ("--cases", "3000"),
+        ("--cases", "100000"),
+    ),
+    Part(
+        "A package that means harm is refused or contained",
+        "tests.hostile",
+        ("--cases", "60"),
+        ("--cases", "300"),
+    ),
+)
