@@ -70,7 +70,6 @@ def test_the_clocks_may_differ_by_half_a_minute() -> None:
         ({"models": ["fraud,churn"]}, "the claim models"),
         ({"models": [7]}, "the claim models"),
     ],
-    ids=str,
 )
 def test_claims_that_do_not_hold_are_refused(given: dict[str, Any], reason: str) -> None:
     assert reason in refusal(token(**given))
