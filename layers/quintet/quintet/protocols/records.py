@@ -36,6 +36,9 @@ __all__ = [
 
 _KEYS = {"records", "partial", "outputs"}
 
+#: RFC 9110's names of these statuses, which Python has from 3.13 on
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
 
 class Partial(Protocol):
     """A request that says whether refused rows may be left out."""
@@ -99,7 +102,7 @@ def problem(error: QuintetError | None) -> dict[str, Any]:
     status = status_of(error)
     found: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": "internal error" if error is None else str(error),
     }
