@@ -9,7 +9,7 @@ import pytest
 from tests.kits.aws import ROOT
 from tests.kits.event_table import ALL
 from tests.kits.event_world import world
-from tests.kits.events import Case, event, plain
+from tests.kits.events import INBOX, Case, event, plain
 from tests.kits.local_aws import LocalAws, start_local_aws
 
 from quintet_cli.receiver import Receiver
@@ -18,7 +18,8 @@ from quintet_cli.receiver import Receiver
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAws, Receiver]]:
     """A local AWS of its own: who else uses the common one has runs there too."""
-    local = start_local_aws(tmp_path_factory.mktemp("events"))
+    parameters = {"BatchInputBucketArn": f"arn:aws:s3:::{INBOX}"}
+    local = start_local_aws(tmp_path_factory.mktemp("events"), parameters=parameters)
     with world(local) as receiver:
         yield local, receiver
     local.stop()
