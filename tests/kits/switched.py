@@ -22,7 +22,7 @@ __all__ = ["METERS", "NAME", "Caller", "Seen", "Switches", "ask", "calling", "pu
 NAME = "routed"
 #: without captures, nothing judges the rollouts, whose versions differ
 CONTRACT = replace(METER, name=NAME, stream=None, alert=None)
-ROWS = {**models.ROWS["log"], "meter": ["m1"]}
+ROWS = {**models.ROWS["log"], "meter": ["m1", "m1", "m1"]}
 METERS = [f"m{number}" for number in range(8)]
 
 

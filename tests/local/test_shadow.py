@@ -59,7 +59,7 @@ def ask(local: LocalAws, number: int = 0) -> tuple[bytes, Any]:
 
 def test_shadow_answers_nobody_and_compares_every_row(local_aws: LocalAws) -> None:
     publish_graph(LIVE, log_graph(), ROWS["log"], local_aws.registry)
-    publish_graph(CANDIDATE, half_graph(), ROWS["log"] | {"x": [9.0]}, local_aws.registry)
+    publish_graph(CANDIDATE, half_graph(), ROWS["log"] | {"x": [9.0, 10.0, 11.0]}, local_aws.registry)
     client = AwsClient("s3", environ=environ(local_aws.endpoint_url))
     bucket = CaptureBucket(client, local_aws.outputs["CapturesBucketName"])
     store = Rollouts(
@@ -105,7 +105,7 @@ def test_shadow_answers_nobody_and_compares_every_row(local_aws: LocalAws) -> No
     assert store.write(roll_back(store.read(NAME), Cause(at=time.time(), by="test")))
 
     # the same version with its gates on: the evidence itself takes it back
-    publish_graph(BAD, half_graph(), ROWS["log"] | {"x": [9.0]}, local_aws.registry)
+    publish_graph(BAD, half_graph(), ROWS["log"] | {"x": [9.0, 10.0, 11.0]}, local_aws.registry)
     assert store.write(start(store.read(NAME), 3, cause, id="shadow2", steps=(1.0,)))
 
     def rolled_back() -> bool:
