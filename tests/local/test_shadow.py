@@ -59,7 +59,9 @@ def ask(local: LocalAws, number: int = 0) -> tuple[bytes, Any]:
 
 def test_shadow_answers_nobody_and_compares_every_row(local_aws: LocalAws) -> None:
     publish_graph(LIVE, log_graph(), ROWS["log"], local_aws.registry)
-    publish_graph(CANDIDATE, half_graph(), ROWS["log"] | {"x": [9.0, 10.0, 11.0]}, local_aws.registry)
+    publish_graph(
+        CANDIDATE, half_graph(), ROWS["log"] | {"x": [9.0, 10.0, 11.0]}, local_aws.registry
+    )
     client = AwsClient("s3", environ=environ(local_aws.endpoint_url))
     bucket = CaptureBucket(client, local_aws.outputs["CapturesBucketName"])
     store = Rollouts(
