@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.kits.events import prepare
+from tests.kits.events import INBOX, prepare
 from tests.kits.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from tests.sam_local import stand_in
 from tests.sam_local.podman import GATEWAY, Podman, serving
@@ -71,7 +71,9 @@ def podman() -> Iterator[Podman]:
 @pytest.fixture(scope="session")
 def local(tmp_path_factory: pytest.TempPathFactory, podman: Podman) -> Iterator[LocalAws]:
     """A local AWS with what the events refer to, relayed to where containers look for it."""
-    found = start_local_aws(tmp_path_factory.mktemp("local"), through=BOUND)
+    parameters = {"BatchInputBucketArn": f"arn:aws:s3:::{INBOX}"}
+    state = tmp_path_factory.mktemp("local")
+    found = start_local_aws(state, parameters=parameters, through=BOUND)
     prepare(found)
     port = int(found.endpoint_url.rpartition(":")[2])
     relay = block("Docker on Linux").replace("4566", str(port)).replace("172.17.0.1", GATEWAY)
