@@ -25,9 +25,8 @@ from tests.built.emulator import ARCHITECTURE, INVOKE, Emulator, emulated
 from tests.kits.local_aws import LocalAws
 from tests.kits.models import event
 
-from quintet.serving.golden import golden_from_dict
+from quintet.serving.golden import golden_from_dict, records_of
 from quintet_cli.sizing.assumed import REQUEST_LOG
-from quintet_cli.sizing.child import requests_of
 from quintet_cli.sizing.curves import Measured
 from quintet_cli.sizing.measuring import Subject, measure, of_package
 from quintet_cli.sizing.plan import function_ms
@@ -100,7 +99,8 @@ def _runs(
     golden = golden_from_dict(subject.golden)
     asked = {}
     for rows in ROWS:
-        body = json.dumps({"records": requests_of(subject.contract, golden, rows)[0]})
+        records, _ = records_of(subject.contract, golden.repeated(rows).columns, 0.0)
+        body = json.dumps({"records": records})
         asked[rows] = json.dumps(event("POST", f"/models/{name}/predict", body)).encode()
     with emulated("app.handler", path, variables, scratch) as emulator:
         line = http.client.HTTPConnection(HOST, emulator.port)

@@ -24,14 +24,14 @@ from quintet.contract import Contract, from_dict
 from quintet.features import FeatureCache, MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.serving import Online, PredictionCache
-from quintet.serving.golden import Golden, golden_from_dict
+from quintet.serving.golden import Golden, golden_from_dict, records_of
 from quintet.serving.model_cache import ModelCache
 from quintet.serving.routes import MemoryRoutes, Route, Version
 from quintet_cli.sizing.curves import Curve, Point
 from quintet_cli.sizing.quota import NoQuota, limited
 from quintet_publish.full_request import peak_memory
 
-__all__ = ["main", "requests_of"]
+__all__ = ["main"]
 
 #: rows that are measured, as far as one request may have them
 ROWS = (1, 10, 100, 1000)
@@ -92,30 +92,6 @@ class _Shelf:
         return self._model
 
 
-def requests_of(
-    contract: Contract, golden: Golden, rows: int
-) -> tuple[list[dict[str, Any]], MemoryFeatures]:
-    """As many records as asked for from the golden rows, each of an entity of its own.
-
-    What the contract reads from a store is in the features returned.
-    """
-    store, now = MemoryFeatures(), time.time()
-    columns = golden.repeated(rows).columns
-    records: list[dict[str, Any]] = [{} for _ in range(rows)]
-    for feature in contract.features:
-        for row, value in enumerate(columns.get(feature.name, ())):
-            if value is None:
-                continue
-            if feature.source == "request":
-                records[row][feature.key] = value
-            elif contract.entity:
-                store.put(contract.entity, str(row), feature.name, value, now)
-    if contract.entity:
-        for row, record in enumerate(records):
-            record[contract.entity] = str(row)
-    return records, store
-
-
 def main() -> None:
     """Measure what the job names."""
     os.environ["_X_AMZN_TRACE_ID"] = TRACE
@@ -145,7 +121,7 @@ def main() -> None:
 def _bodies(contract: Contract, golden: Golden) -> tuple[dict[int, bytes], MemoryFeatures]:
     """The bodies of requests by their rows, and the stored features that they need."""
     most = min(contract.limits.rows, ROWS[-1])
-    records, store = requests_of(contract, golden, most)
+    records, store = records_of(contract, golden.repeated(most).columns, time.time())
     bodies = {}
     for rows in sorted({rows for rows in ROWS if rows < most} | {most}):
         body = json.dumps({"records": records[:rows]}).encode()

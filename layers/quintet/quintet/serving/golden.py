@@ -36,6 +36,7 @@ __all__ = [
     "golden_from_dict",
     "packed",
     "ratios",
+    "records_of",
     "score_columns",
 ]
 
@@ -199,7 +200,19 @@ def score_columns(model: Model, columns: Mapping[str, Sequence[Any]]) -> Scores:
     Raises:
         ModelFailure: the model raised, or broke its contract's shapes.
     """
-    contract = model.contract
+    records, source = records_of(model.contract, columns, 0.0)
+    batch = from_records(model.contract, records)
+    (prediction,) = predict(ModelRoute(model), batch, source, 0.0)
+    return prediction.scores
+
+
+def records_of(
+    contract: Contract, columns: Mapping[str, Sequence[Any]], now: float
+) -> tuple[list[dict[str, Any]], MemoryFeatures]:
+    """Records with the request's features of columns, each of an entity of its own.
+
+    What the contract reads from a store is in the features returned, as of `now` (epoch seconds).
+    """
     source = MemoryFeatures()
     records: list[dict[str, Any]] = [{} for _ in next(iter(columns.values()))]
     for feature in contract.features:
@@ -209,13 +222,11 @@ def score_columns(model: Model, columns: Mapping[str, Sequence[Any]]) -> Scores:
             if feature.source == "request":
                 records[row][feature.key] = value
             elif contract.entity:
-                source.put(contract.entity, str(row), feature.name, value, 0.0)
+                source.put(contract.entity, str(row), feature.name, value, now)
     if contract.entity:
         for row, record in enumerate(records):
             record[contract.entity] = str(row)
-    batch = from_records(contract, records)
-    (prediction,) = predict(ModelRoute(model), batch, source, 0.0)
-    return prediction.scores
+    return records, source
 
 
 def ratios(expected: Array, got: Array, tolerance: float) -> Array:
