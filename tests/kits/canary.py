@@ -24,7 +24,7 @@ from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import ModelCache
 from quintet.serving.routes import MemoryRoutes, Route, Version
 
-__all__ = ["LIVE", "NEW", "ROUTE", "Opposite", "Stage", "Versions", "customers"]
+__all__ = ["LIVE", "NEW", "ROUTE", "Opposite", "Stage", "Versions", "customers", "routes_of"]
 
 LIVE = replace(SHOP, capture=Capture(), fallback=None, limits=Limits())
 NEW = replace(LIVE, version=4)
@@ -78,6 +78,20 @@ class Versions:
         return self.others[version]()
 
 
+def routes_of(online: Online) -> gateway.Routes:
+    """The routes of predict in each form, answered by `online`."""
+    table = {
+        ("POST", "/models/{model}/predict"): RECORDS,
+        ("POST", "/models/{model}/versions/{version}/predict"): RECORDS,
+        ("POST", "/v2/{proxy+}"): OIP,
+        ("POST", "/endpoints/{endpoint}/invocations"): SAGEMAKER,
+        ("POST", "/v1/models/{model}:predict"): KSERVE,
+    }
+    return gateway.Routes(
+        {key: (partial(one.answer, online), one.failure) for key, one in table.items()}
+    )
+
+
 def customers(many: int) -> tuple[list[str], MemoryFeatures]:
     """So many customers, with their stored features."""
     names, features = [f"c{number}" for number in range(many)], MemoryFeatures()
@@ -112,16 +126,7 @@ class Stage:
             self.clock,
             begin=self.telemetry.begin,
         )
-        table = {
-            ("POST", "/models/{model}/predict"): RECORDS,
-            ("POST", "/models/{model}/versions/{version}/predict"): RECORDS,
-            ("POST", "/v2/{proxy+}"): OIP,
-            ("POST", "/endpoints/{endpoint}/invocations"): SAGEMAKER,
-            ("POST", "/v1/models/{model}:predict"): KSERVE,
-        }
-        self.table = gateway.Routes(
-            {key: (partial(one.answer, self.online), one.failure) for key, one in table.items()}
-        )
+        self.table = routes_of(self.online)
         self.log: list[dict[str, Any]] = []
 
     def set(self, **changes: Any) -> None:

@@ -7,12 +7,12 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
 from typing import Any
 
 import numpy as np
 import orjson
+from tests.kits.canary import routes_of
 from tests.kits.models import CONTRACTS, GRAPHS, Clock, event, shop_features
 from tests.kits.models import Answer as KitAnswer
 
@@ -22,7 +22,6 @@ from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.onnx_model import OnnxModel
 from quintet.protocols import tensors
-from quintet.protocols.registry import KSERVE, OIP, RECORDS, SAGEMAKER
 from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import ModelCache
 from quintet.serving.routes import MemoryRoutes, Route, Version
@@ -89,16 +88,7 @@ class MemoryApi:
     ids: count[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
-        table = {
-            ("POST", "/models/{model}/predict"): RECORDS,
-            ("POST", "/models/{model}/versions/{version}/predict"): RECORDS,
-            ("POST", "/v2/{proxy+}"): OIP,
-            ("POST", "/endpoints/{endpoint}/invocations"): SAGEMAKER,
-            ("POST", "/v1/models/{model}:predict"): KSERVE,
-        }
-        self._routes = gateway.Routes(
-            {key: (partial(one.answer, self.online), one.failure) for key, one in table.items()}
-        )
+        self._routes = routes_of(self.online)
         self._telemetry = RequestTelemetry(StdoutTelemetry("test", {}, Clock()))
 
     async def send(self, asked: Asked) -> Answer:
