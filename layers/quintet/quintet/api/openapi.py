@@ -31,13 +31,13 @@ class OpenApi:
             Transient: the registry could not be read.
         """
         name = request.parameters.get("model")
-        if name is not None:
+        if name is None:
+            found = self._all(request)
+        else:
             request.check_model(name)
-        found = self._all(request) if name is None else [self.read(name)]
-        whole = name is None
-        return Response(
-            200, json_body(document(found, whole=whole, base=request.base, auth=self.auth))
-        )
+            found = [self.read(name)]
+        told = document(found, whole=name is None, base=request.base, auth=self.auth)
+        return Response(200, json_body(told))
 
     def _all(self, request: Request) -> list[Described]:
         found = []
