@@ -57,7 +57,7 @@ SHOWN = (
 
 
 def stored(figures: Figures) -> dict[str, Any] | None:
-    """A stored result; None if there is none."""
+    """A stored result; None if none is stored."""
     path = RESULTS / f"{figures.result}.json"
     found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
     return found

@@ -2,8 +2,8 @@
 
 Makes inputs of every kind from a seed and hands them to what reads them. No input may raise, get a
 5xx, take long, or make an answer or a log line tell a secret, a path, an ARN or a trace. Prints
-what came of each kind, and each failure with the command that runs it again; the last line is JSON.
-Exits with 1 if a case failed.
+the outcomes of each kind, and each failure with the command that runs it again; the last line is
+JSON. Exits with 1 if a case failed.
 
 `--kind K --number N` runs one case of the seed and prints its input.
 """

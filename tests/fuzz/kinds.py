@@ -43,7 +43,7 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Kind:
-    """`make` makes an input of a seed; `run` reads it and returns what came of it, in a word.
+    """`make` makes an input of a seed; `run` reads it and returns the outcome, in a word.
 
     An exception of `run` is a failure, and so is what it tells about the inside of the service.
     """

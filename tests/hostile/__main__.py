@@ -23,7 +23,7 @@ ENDS = ("accepted", "refused", "stopped", "crashed", "error")
 
 
 def main() -> int:
-    """Run a campaign and print what came of each kind."""
+    """Run a campaign and print the outcomes of each kind."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Checks hostile packages as publishing does, and judges what came of each."""
+"""Checks hostile packages as publishing does, and judges each outcome."""
 
 from __future__ import annotations
 

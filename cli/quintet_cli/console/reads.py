@@ -24,7 +24,7 @@ THREADS = 32
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a read gave: its `value`, or why there is none, in plain words."""
+    """What a read gave: its `value`, or the reason for its failure, in plain words."""
 
     value: Any = None
     problem: str = ""

@@ -28,7 +28,7 @@ DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """An event: its first row and what came of it, and how many rows it has."""
+    """An event: its first row with its answer, and the number of its rows."""
 
     row: dict[str, Any]
     outcome: str
@@ -72,7 +72,7 @@ def read_drift(stage: Stage) -> list[dict[str, Any]]:
 
 
 def read_day(stage: Stage, model: str, day: date) -> bytes | None:
-    """The page of a model's day; None if there is none."""
+    """The page of a model's day; None if no report was written."""
     stored = _bucket(stage).get(DayPaths(model, day).page)
     return stored.body if stored else None
 

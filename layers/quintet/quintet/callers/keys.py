@@ -61,7 +61,7 @@ class Keys(Protocol):
     """Stores keys."""
 
     def get(self, id: str) -> Key | None:
-        """Read a key; None if there is none.
+        """Read a key; None if it does not exist.
 
         Raises:
             Transient: it could not be read.
