@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -53,6 +54,8 @@ def refused(endpoint_url: str) -> list[str]:
     try:
         with urllib.request.urlopen(endpoint_url + PERMISSIONS) as page:
             told = page.read()
+    except urllib.error.HTTPError:  # an OSError, too: one that runs must tell
+        raise
     except OSError:
         return []
     if folder := os.environ.get(FOLDER):
