@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -15,8 +16,10 @@ from tests.functions.conftest import OnlineAws
 from tests.kits.models import Clock
 from tests.kits.windows import ALL, PLAIN, Row, Shard, by_hand, close_to, contract
 
+from quintet.aws import windows
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
+from quintet.aws.responses import AwsResponse
 from quintet.aws.windows import WindowTable, window_attribute
 from quintet.columns import Batch
 from quintet.contract import Contract, Feature
@@ -163,6 +166,45 @@ def test_a_part_of_which_chunks_are_missing_is_not_there_yet(
     assert store.read("shop", 0.0) is None
 
 
+class Counting(AwsClient):
+    """A client whose tables are empty and take everything; counts calls by operation."""
+
+    def __init__(self) -> None:
+        super().__init__("dynamodb", environ={})
+        self.calls: Counter[str] = Counter()
+
+    def request(self, *arguments: Any, **named: Any) -> AwsResponse:
+        """See `AwsClient.request`."""
+        self.calls[named["headers"]["x-amz-target"].rpartition(".")[2]] += 1
+        return AwsResponse(200, {}, b'{"Responses": {}}')
+
+
+@pytest.mark.parametrize(
+    ("entities", "updates"),
+    [
+        (999, {"UpdateItem": 999}),
+        (1000, {"TransactWriteItems": 10}),
+        (6550, {"TransactWriteItems": 66}),
+    ],
+)
+def test_a_spill_of_many_entities_takes_a_hundredth_of_the_writes(
+    entities: int, updates: dict[str, int]
+) -> None:
+    client = Counting()
+    shard = Shard(WindowTable(client, "stream", "features"), max_state=1000)
+    crowd = [Row(f"customer {number}", number + 0.5) for number in range(entities)]
+    assert shard.call(contract(ALL[:5]), crowd).spilled
+    reads = {"BatchGetItem": -(-entities // 100), "BatchWriteItem": client.calls["BatchWriteItem"]}
+    assert client.calls == reads | updates
+    assert client.calls["BatchWriteItem"] <= 2
+
+
+@pytest.fixture(params=[1000, 1], ids=["each alone", "together"])
+def together(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entities are updated each alone, and in transactions."""
+    monkeypatch.setattr(windows, "TOGETHER", request.param)
+
+
 class Overtaken(AwsClient):
     """A client before whose first update another one does all that it has to do."""
 
@@ -172,27 +214,31 @@ class Overtaken(AwsClient):
 
     def request(self, *arguments: Any, **named: Any) -> Any:
         """See `AwsClient.request`."""
-        if named["headers"]["x-amz-target"].endswith("UpdateItem") and self._others:
+        target = named["headers"]["x-amz-target"]
+        if target.endswith(("UpdateItem", "TransactWriteItems")) and self._others:
             self._others.pop()()
         return super().request(*arguments, **named)
 
 
+@pytest.mark.usefixtures("together")
 def test_shards_that_close_at_the_same_moment_all_count(
     online_aws: OnlineAws, tables: tuple[str, str]
 ) -> None:
     rows = [Row("ann", float(number), f"w{number}") for number in range(5)]
+    alone = [Row(f"only {number}", 1.0) for number in range(4)]
 
     def close(number: int) -> None:
         client = AwsClient("dynamodb", environ=online_aws.environ)
         if number:
             client = Overtaken(partial(close, number - 1), environ=online_aws.environ)
         shard = Shard(WindowTable(client, *tables), name=f"events/shard-{number}")
-        shard.call(contract(), rows, final=True)
+        shard.call(contract(), [*rows, alone[number]], final=True)
 
     close(3)
-    found = features(online_aws, tables).fetch("customer", ["ann"], NAMES)["ann"]
-    served = {"ann": {name: item.value for name, item in found.items()}}
-    expected = by_hand(rows * 4)
+    everyone = ["ann", *(row.entity for row in alone)]
+    found = features(online_aws, tables).fetch("customer", everyone, NAMES)
+    served = {of: {name: item.value for name, item in its.items()} for of, its in found.items()}
+    expected = by_hand([*(rows * 4), *alone])
     expected["ann"]["last_word"], expected["ann"]["last_x"] = "w4", 4.0
     assert close_to(served, expected)
 
@@ -302,6 +348,7 @@ class Flaky(AwsClient):
         return answer
 
 
+@pytest.mark.usefixtures("together")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_close_that_fails_at_any_request_is_repeated(
     online_aws: OnlineAws, tables: tuple[str, str], when: str
@@ -317,7 +364,7 @@ def test_a_close_that_fails_at_any_request_is_repeated(
             continue
     else:
         pytest.fail("never got through")
-    assert number > 3
+    assert number > 2
     window = store_of(online_aws, tables).read("shop", 0.0)
     assert window is not None
     assert close_to(window.entities, by_hand(rows))

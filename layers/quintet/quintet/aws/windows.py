@@ -2,7 +2,9 @@
 
 A window's feature is stored in its entity's item like any other: the value under the
 aggregate's name, the window's end under `<name>@`. The attribute `window#<model>` holds the
-`WindowFeatures` they derive from; only this module reads it, and every write is conditional on it.
+`WindowFeatures` they derive from; only this module reads it, and every write is conditional on it:
+shards may share an entity. Puts replace whole items and have no conditions in a batch, so many
+entities are updated in transactions.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -43,6 +47,10 @@ __all__ = ["WindowTable", "window_attribute"]
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 MAX_PUTS = 25
 THREADS = 16
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+MAX_UPDATES = 100
+#: entities from which updates go together: a hundredth of the requests, for twice the write units
+TOGETHER = 1000
 ATTEMPTS = 8  # shards may close the same window at the same time, and share an entity
 BACKOFF_SECONDS = 0.02  # the ceiling of the first wait; it doubles, with full jitter
 #: characters of stored window features: an item is limited to 400 KB, with its other attributes
@@ -53,6 +61,8 @@ MAX_NUMBER, MIN_NUMBER = 9.9e125, 1e-130
 
 #: the key of an entity's item, and the updates of a part for that entity
 Change = tuple[str, Sequence[WindowUpdate]]
+#: a change with the stored window features that it applies to
+Found = tuple[Change, str | None]
 
 
 def window_attribute(model: str) -> str:
@@ -99,9 +109,13 @@ class WindowTable:
             for some in (chunks, heads):
                 _wait(pool.map(self._put, _slices(some, MAX_PUTS)))
             for model, mine in changes.items():
-                reads = [(model, some) for some in _slices(mine, MAX_KEYS)]
-                todo = chain.from_iterable(pool.map(self._gather, reads))
-                _wait(pool.map(lambda change: self._settle(*change), list(todo)))
+                gather = partial(self._gather, model)
+                todo = list(chain.from_iterable(pool.map(gather, _slices(mine, MAX_KEYS))))
+                if len(todo) < TOGETHER:
+                    _wait(pool.map(partial(self._settle, model), todo))
+                else:
+                    together = partial(self._settle_together, model)
+                    _wait(pool.map(together, _slices(todo, MAX_UPDATES)))
 
     def _put(self, items: Sequence[Item]) -> None:
         """Put items, unconditionally."""
@@ -116,48 +130,60 @@ class WindowTable:
                 return
         raise Transient(f"the stream table left {len(left)} items unwritten")
 
-    def _gather(self, some: tuple[str, Sequence[Change]]) -> list[tuple[str, Change, str | None]]:
+    def _gather(self, model: str, changes: Sequence[Change]) -> list[Found]:
         """Pair changes with the stored window features."""
-        model, changes = some
-        keys = [key for key, _ in changes]
-        stored = self._stored(model, keys)
-        return [(model, change, stored.get(change[0])) for change in changes]
-
-    def _stored(self, model: str, keys: Sequence[str]) -> dict[str, str]:
         name = window_attribute(model)
         options = {
             "ConsistentRead": True,
             "ProjectionExpression": "#key, #window",
             "ExpressionAttributeNames": {"#key": KEY, "#window": name},
         }
+        keys = [key for key, _ in changes]
         items = read_items(self._client, self._features, keys, options, sleep=self._sleep)
-        return {item[KEY]["S"]: item[name]["S"] for item in items if name in item}
+        stored = {item[KEY]["S"]: item[name]["S"] for item in items if name in item}
+        return [(change, stored.get(change[0])) for change in changes]
 
-    def _settle(self, model: str, change: Change, stored: str | None) -> None:
+    def _settle(self, model: str, found: Found) -> None:
         """Update one entity's item, and keep the parts of other writers."""
-        key, found = change
         for attempt in range(ATTEMPTS):
             if attempt:
                 self._wait(attempt)
-                stored = self._stored(model, [key]).get(key)
-            before = features = None if stored is None else WindowFeatures.of(stored, {})
-            for update in found:
-                features = updated(features, update) or features
-            if features is None or features is before:
+                (found,) = self._gather(model, [found[0]])
+            update = self._update(model, found)
+            if update is None:
                 return
-            text = features.text()
-            if text == stored or len(text) > MAX_FEATURES_CHARACTERS:
+            with suppress(ConditionFailed):
+                # a resent write is refused for its own first effect: the next read finds it
+                dynamodb_call(self._client, "UpdateItem", update, idempotent=True)
                 return
-            try:
-                self._update(window_attribute(model), key, features, stored)
-            except ConditionFailed:
-                continue
-            return
         raise Transient("too many concurrent writes to an entity's window features")
 
-    def _update(self, name: str, key: str, features: WindowFeatures, stored: str | None) -> None:
-        names = {"#window": name}
-        put = attributes({":window": features.text(), ":end": features.end})
+    def _settle_together(self, model: str, some: Sequence[Found]) -> None:
+        """Update up to MAX_UPDATES entities' items in one transaction; each alone if it fails."""
+        updates = [update for found in some if (update := self._update(model, found))]
+        if not updates:
+            return
+        request = {"TransactItems": [{"Update": update} for update in updates]}
+        try:
+            dynamodb_call(self._client, "TransactWriteItems", request, idempotent=True)
+        except (ConditionFailed, Transient):
+            # another shard wrote one of them, or their items are too large together
+            for found in self._gather(model, [change for change, _ in some]):
+                self._settle(model, found)
+
+    def _update(self, model: str, found: Found) -> dict[str, Any] | None:
+        """The conditional update of one entity's item; None if it has all of the change."""
+        (key, changes), stored = found
+        before = features = None if stored is None else WindowFeatures.of(stored, {})
+        for change in changes:
+            features = updated(features, change) or features
+        if features is None or features is before:
+            return None
+        content = features.text()
+        if content == stored or len(content) > MAX_FEATURES_CHARACTERS:
+            return None
+        names = {"#window": window_attribute(model)}
+        put = attributes({":window": content, ":end": features.end})
         sets = ["#window = :window"]
         for position, (feature, value) in enumerate(features.values.items()):
             names |= {f"#v{position}": feature, f"#m{position}": moment_name(feature)}
@@ -167,7 +193,7 @@ class WindowTable:
         if stored is not None:
             put[":stored"] = text(stored)
             condition = "#window = :stored"
-        request = {
+        return {
             "TableName": self._features,
             "Key": attributes({KEY: key}),
             "UpdateExpression": f"SET {', '.join(sets)}",
@@ -175,8 +201,6 @@ class WindowTable:
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": put,
         }
-        # a retry is refused because of its own first write: the next read finds equal features
-        dynamodb_call(self._client, "UpdateItem", request, idempotent=True)
 
     def _wait(self, attempt: int) -> None:
         self._sleep(random.uniform(0, BACKOFF_SECONDS * 2**attempt))
