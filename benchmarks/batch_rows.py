@@ -226,10 +226,10 @@ def _scored(local: LocalAws, disturbed: bool, expected: str, rows: int) -> Found
     begun = time.monotonic()
     attempts = 1
     if disturbed:
-        done = _quintet(local, "run", MODEL, "--prefix", PREFIX, "--no-wait")
+        done = _quintet(local, "runs", "start", MODEL, "--prefix", PREFIX, "--no-wait")
         _stop_halfway(local, reader)
     else:
-        done = _quintet(local, "run", MODEL, "--prefix", PREFIX)
+        done = _quintet(local, "runs", "start", MODEL, "--prefix", PREFIX)
     while disturbed and _status(reader) != "succeeded" and attempts <= REDRIVES:
         done = _quintet(local, "runs", "redrive", MODEL)
         attempts += 1

@@ -64,7 +64,7 @@ GUIDES = {
     "quintet publish": "publishing.md",
     "quintet rollout": "rollouts.md",
     "quintet quality": "labels.md",
-    "quintet run": "batch.md",
+    "quintet runs": "batch.md",
     "quintet scores": "batch.md",
     "quintet size": "size.md",
     "quintet skew": "monitoring.md",

@@ -16,7 +16,7 @@ from typer.main import get_group
 from quintet_cli.region import unify_region
 from quintet_local.loopback import bypass_proxies
 
-__all__ = ["COMMANDS", "app", "loaded", "main"]
+__all__ = ["COMMANDS", "FORMER", "app", "loaded", "main"]
 
 #: Each command or group: its module of commands/, which has a function `register(app)` that adds
 #: it, and what the help says of it. tests/cli/test_app.py compares it with the modules' own texts.
@@ -82,12 +82,11 @@ COMMANDS = {
     ),
     "features": ("features", "Fill the feature store."),
     "drop": ("drop", "Score a file: upload it to the inbox, follow its run, print the report."),
-    "run": ("run", "Score files in a bucket; the same request again returns the same run."),
     "backfill": (
         "backfill",
         "Score a range of partitions, one run each; repeat it to score what is missing.",
     ),
-    "runs": ("runs", "List, follow, stop and redrive the runs that score files."),
+    "runs": ("runs", "Start, list, follow, stop and redrive the runs that score files."),
     "table": ("table", "Inspect the table of a model's scores."),
     "candidates": (
         "candidates",
@@ -130,6 +129,9 @@ COMMANDS = {
     ),
 }
 
+#: names that commands had, which still work: docs/operations.md lists them
+FORMER = {("run",): ("runs", "start"), ("endpoints", "list"): ("endpoints", "ls")}
+
 
 def loaded(name: str) -> typer.Typer:
     """The app of the module that has a command, with all of that module's commands."""
@@ -155,6 +157,9 @@ class _Commands(TyperGroup):
         }
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        for old, new in FORMER.items():
+            if tuple(args[: len(old)]) == old:
+                args = [*new, *args[len(old) :]]
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and get_group(loaded(str(name))).commands[str(name)], rest
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from quintet.aws.artifacts import Artifacts
 from quintet.aws.registry import Registry
 from quintet.aws.rollouts import Rollouts
@@ -14,6 +17,7 @@ from quintet_cli.stage import Stage
 __all__ = [
     "artifacts_of",
     "live_contract",
+    "named_near",
     "registry_of",
     "rollouts_of",
     "route_of",
@@ -42,6 +46,20 @@ def unpublished(stage: Stage, model: str) -> BadInput:
     expected = f"one published on stage {stage.name}"
     hint = f" (is it {near!r}?)" if near else ""
     return NotFound.of("model", expected + hint, repr(model[:80]))
+
+
+@contextmanager
+def named_near(stage: Stage, model: str) -> Iterator[None]:
+    """Let what a block does not find be the model, with the nearest name, if no such model is live.
+
+    Raises:
+        NotFound: by the block, or in its place.
+    """
+    try:
+        yield
+    except NotFound:
+        route_of(stage, model)
+        raise
 
 
 def route_of(stage: Stage, model: str) -> Route:

@@ -62,7 +62,7 @@ def comparable_plans(store: ObjectStore, model: str, first: str, second: str) ->
         of = [f"{one.input.key} (version {one.input.version_id})" for one in plans]
         raise StageError(
             f"run {first} scored {of[0]}, and run {second} {of[1]}: expected runs over one "
-            f"input; `quintet run` scores an input again, with --version by another version"
+            f"input; `quintet runs start` scores an input again, with --version by another version"
         )
     return plans
 

@@ -14,7 +14,7 @@ from quintet.batch import executions
 from quintet.batch.plans import RunPaths, run_name
 from quintet.batch.run_status import show
 from quintet.batch.starts import Started, start_run
-from quintet_cli.registry import registry_of
+from quintet_cli.registry import named_near, registry_of
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
 
@@ -35,13 +35,14 @@ def start_on(stage: Stage, asked: dict[str, Any]) -> Started:
     endpoints = EndpointIds(stage.signed("dynamodb"), outputs["EndpointsTableName"], "--callback")
     request = {"bucket": outputs["InboxBucketName"]}
     request |= {name: value for name, value in asked.items() if value is not None}
-    return start_run(
-        request,
-        routes=registry_of(stage),
-        inbox=S3InputBucket(stage.signed("s3")),
-        runs=StateMachineExecutions(stage.signed("states"), outputs["BatchScoringArn"]),
-        check=endpoints.check,
-    )
+    with named_near(stage, asked["model"]):
+        return start_run(
+            request,
+            routes=registry_of(stage),
+            inbox=S3InputBucket(stage.signed("s3")),
+            runs=StateMachineExecutions(stage.signed("states"), outputs["BatchScoringArn"]),
+            check=endpoints.check,
+        )
 
 
 @dataclass(frozen=True)

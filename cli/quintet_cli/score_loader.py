@@ -20,7 +20,7 @@ from quintet.batch.tables import current_run
 from quintet.columns import Array, column_names, json_rows, numpy_dtype, ragged
 from quintet.contract import Contract, Output
 from quintet.streaming.latest import Latest
-from quintet_cli.registry import artifacts_of
+from quintet_cli.registry import artifacts_of, route_of
 from quintet_cli.run_reader import parquet_plan
 from quintet_cli.stage import Stage, StageError
 
@@ -49,6 +49,7 @@ def load_scores(stage: Stage, model: str, run: str | None, days: int) -> Loaded:
 
     Raises:
         StageError: the run has not succeeded or is too old, or its scores cannot be looked up.
+        NotFound: no run of the model has succeeded, and it is not published.
     """
     store = S3ObjectStore(stage.signed("s3"), stage.outputs["ScoresBucketName"])
     plan = _plan(stage, store, model, run)
@@ -78,6 +79,7 @@ def _plan(stage: Stage, store: S3ObjectStore, model: str, run: str | None) -> Pl
         cells = S3ConditionalObjects(stage.signed("s3"), stage.outputs["ScoresBucketName"])
         pointer = current_run(model, None, cells)
         if pointer is None:
+            route_of(stage, model)
             raise StageError(f"no run of {model} has succeeded yet")
         run = str(pointer["run"])
     return parquet_plan(store, RunPaths(model, run))

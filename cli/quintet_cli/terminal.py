@@ -1,7 +1,7 @@
 """The console of every command: text from models and files cannot control the terminal.
 
-Its tables cut nothing. Up to `WIDTH` they are as wide as their texts, also in a narrower terminal,
-so that a name can be copied whole; what is longer goes on in the next line of its column.
+Its tables cut nothing, so that a name can be copied whole. A table that is wider than the terminal
+becomes a list, a line a cell; in a file or a pipe it is as wide as its texts.
 """
 
 from __future__ import annotations
@@ -29,23 +29,29 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
-#: how wide a table may be in a terminal that is narrower
-WIDTH = 160
+#: a table in a file or a pipe is as wide as its texts, up to this
+WIDTH = 10_000
 
 
 class Console(RichConsole):
     """Rich's console; it writes its own control characters and escapes all others."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """See `rich.console.Console.print`; tables are up to `WIDTH` wide, and cut nothing."""
-        tables = [one for one in objects if isinstance(one, Table)]
-        before, wide = self._width, self.options.update(width=max(self.width, WIDTH))
-        for table in tables:
-            for column in table.columns:
+        """See `rich.console.Console.print`; tables cut nothing."""
+        before, wide = self._width, self.options.update(width=WIDTH)
+        shown = list(objects)
+        for place, one in enumerate(objects):
+            if not isinstance(one, Table):
+                continue
+            for column in one.columns:
                 column.overflow = "fold"
-            self.width = max(self.width, self.measure(table, options=wide).maximum)
+            needed = self.measure(one, options=wide).maximum
+            if not self.is_terminal:
+                self.width = max(self.width, needed)
+            elif needed > self.width and one.show_header:
+                shown[place] = _listed(one)
         try:
-            super().print(*objects, **options)
+            super().print(*shown, **options)
         finally:
             self._width = before
 
@@ -58,3 +64,18 @@ class Console(RichConsole):
                 yield segment
             else:
                 yield Segment(visible(segment.text), segment.style)
+
+
+def _listed(table: Table) -> Table:
+    """The cells of a table below each other, each beside the head of its column."""
+    found = Table(title=table.title, box=None, show_header=False)
+    found.add_column(style="dim")
+    found.add_column(overflow="fold")
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    for number, cells in enumerate(rows):
+        if number:
+            found.add_row()
+        for column, cell in zip(table.columns, cells, strict=True):
+            if cell != "":
+                found.add_row(column.header, cell)
+    return found

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from typer.main import get_group
+from typer.testing import CliRunner
 
 from quintet.errors import BadInput, Conflict, ModelFailure, NotFound, Transient
-from quintet_cli.app import COMMANDS, loaded
+from quintet_cli.app import COMMANDS, FORMER, app, loaded
 from quintet_cli.failures import Status, status_of, told
 from quintet_cli.stacks import NoStage, StageError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -25,6 +29,15 @@ def test_help_says_of_a_command_what_the_command_says(name: str) -> None:
 def test_every_command_is_in_the_help() -> None:
     found = {name for one in COMMANDS for name in get_group(loaded(one)).commands}
     assert found == set(COMMANDS)
+
+
+@pytest.mark.parametrize(("old", "new"), FORMER.items(), ids="-".join)
+def test_a_command_answers_to_its_former_name(old: tuple[str, ...], new: tuple[str, ...]) -> None:
+    told_of = [CliRunner().invoke(app, [*words, "--help"]).output for words in (old, new)]
+    assert told_of[0] == told_of[1]
+    assert f" {' '.join(new)} [OPTIONS]" in told_of[0]
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    assert f"`quintet {' '.join(old)}`" in page
 
 
 def test_help_loads_no_command_and_nothing_large() -> None:

@@ -37,16 +37,18 @@ def test_no_text_drives_the_terminal(form: type[str] | type[Text]) -> None:
     assert "\\x1b[2Jcell" in out.getvalue()
 
 
-def printed(table: Table, width: int = 80) -> list[str]:
+def printed(table: Table, width: int = 80, *, terminal: bool = False) -> list[str]:
     out = io.StringIO()
-    console = Console(file=out, width=width, highlight=False)
+    console = Console(
+        file=out, width=width, highlight=False, force_terminal=terminal, color_system=None
+    )
     console.print(table)
     console.print("and " * 30)  # wrapped as before
     assert console.width == width
     return out.getvalue().splitlines()
 
 
-def test_a_table_is_as_wide_as_its_names_in_a_narrow_terminal() -> None:
+def test_a_table_is_as_wide_as_its_names_in_a_file() -> None:
     names = [f"average_number_of_{what}_in_365_days" for what in ("orders", "cancellations")]
     table = Table("feature", *(f"column {number}" for number in range(7)), box=None)
     for name in names:
@@ -56,12 +58,26 @@ def test_a_table_is_as_wide_as_its_names_in_a_narrow_terminal() -> None:
     assert max(map(len, lines[3:])) <= 80
 
 
+def test_a_table_that_is_wider_than_the_terminal_becomes_a_list() -> None:
+    table = Table("run", "state", *(f"column {number}" for number in range(7)))
+    name = "churn-customers-6145fd984fbcb30429bf873a"
+    table.add_row(name, "succeeded", *["1,234,567"] * 7)
+    table.add_row(f"{name}-r1", "failed", "", *["7"] * 6)
+    lines = printed(table, terminal=True)
+    assert max(map(len, lines)) <= 80
+    cells = [line.strip().split(maxsplit=1) for line in lines]
+    assert cells[:2] == [["run", name], ["state", "succeeded"]]
+    assert cells[9:12] == [[], ["run", f"{name}-r1"], ["state", "failed"]]
+    assert cells[12] == ["column", "1  7"]  # the empty cell has no line
+    assert name in printed(table, 200, terminal=True)[3]  # there is room: a table
+
+
 def test_a_text_that_no_table_has_room_for_is_folded() -> None:
     table = Table("id", "value", box=None, show_header=False)
     text = "".join(f"{number:03}" for number in range(200))
     table.add_row("one", text)
-    lines = printed(table)[:-2]
-    assert len(lines) > 1 and max(map(len, lines)) <= 160
+    lines = printed(table, terminal=True)[:-2]
+    assert len(lines) > 1 and max(map(len, lines)) <= 80
     assert "".join(lines).replace("one", "", 1).replace(" ", "") == text
 
 

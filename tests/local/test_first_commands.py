@@ -54,6 +54,65 @@ def test_predict_tells_what_is_wrong(local: LocalAws) -> None:
         quintet(local, "predict", MODEL, "--records", '{"a": 1.0, "b": "x"}')
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "versions frist",
+        "promote frist 1",
+        "rollback frist",
+        "withdraw frist 1",
+        "delete frist 1 --yes",
+        "rollout status frist",
+        "rollout start frist 2",
+        "rollout history frist",
+        "rollout rehearse frist 2",
+        "runs start frist --prefix x/",
+        "backfill frist --from 2026-01 --to 2026-02",
+        "runs ls frist",
+        "runs show frist",
+        "runs watch frist",
+        "runs report frist",
+        "runs stop frist",
+        "runs redrive frist",
+        "runs compare frist a b",
+        "runs promote frist a",
+        "table show frist",
+        "scores load frist",
+        "candidates show frist",
+        "candidates promote frist a",
+        "stream tail frist --seconds 1",
+        "stream windows frist",
+        "captures query frist",
+        "captures tail frist --seconds 1",
+        "captures export frist rows.jsonl",
+        "impressions export frist -o shown.jsonl",
+        "impressions evaluate frist --version 1",
+        "quality frist",
+        "monitor frist",
+        "skew frist",
+        "openapi frist",
+        "size frist",
+    ],
+)
+def test_a_mistyped_model_is_named_with_the_near_one(local: LocalAws, line: str) -> None:
+    with pytest.raises(NotFound, match=rf"is it '{MODEL}'\?"):
+        quintet(local, *line.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["drop FILE frist", "stream send FILE frist", "stream send FILE frist --raw"]
+    + [f"{words} load FILE --model frist" for words in ("features", "labels")],
+)
+def test_a_mistyped_model_is_named_before_a_file_is_sent(
+    local: LocalAws, tmp_path: Path, line: str
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(f"{RECORD}\n")
+    with pytest.raises(NotFound, match=rf"is it '{MODEL}'\?"):
+        quintet(local, *line.replace("FILE", str(rows)).split())
+
+
 def test_rollback_makes_the_version_before_live(local: LocalAws) -> None:
     with pytest.raises(Conflict, match="only 1 was"):
         quintet(local, "rollback", MODEL)

@@ -145,7 +145,7 @@ def test_files_runs_and_tables(run: Run, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert run("runs report", MODEL, "--out", page)["file"] == str(page)
     key = ("--key", f"{MODEL}/few.csv")
-    first, other = (run("run", MODEL, *key, "--version", number) for number in (1, 2))
+    first, other = (run("runs start", MODEL, *key, "--version", number) for number in (1, 2))
     compared = run("runs compare", MODEL, first["run"], other["run"])
     assert compared["rows"]["both"] == 19
     assert run("runs promote", MODEL, dropped["run"])["run"] == dropped["run"]
@@ -160,7 +160,7 @@ def test_files_that_are_there(run: Run, local_aws: LocalAws) -> None:
     place = f"_data/{MODEL}/month=2026-01/a.csv"
     bucket = local_aws.outputs["InboxBucketName"]
     local_aws.client("s3").put_object(Bucket=bucket, Key=place, Body=body)
-    started = run("run", MODEL, "--key", place, "--no-wait")
+    started = run("runs start", MODEL, "--key", place, "--no-wait")
     assert started["report"] is None
     run("runs watch", MODEL, started["run"])
     backfilled = run("backfill", MODEL, "--from", "2026-01", "--to", "2026-01")
@@ -180,7 +180,7 @@ def test_files_that_are_there(run: Run, local_aws: LocalAws) -> None:
 
 def test_endpoints(run: Run) -> None:
     assert run("endpoints add", "jsons", "http://127.0.0.1:9/hook")["secret"].startswith("whsec_")
-    assert "jsons" in [one["id"] for one in run("endpoints list")]
+    assert "jsons" in [one["id"] for one in run("endpoints ls")]
     run("endpoints rotate", "jsons")
     run("endpoints enable", "jsons")
     assert run("endpoints remove", "jsons") == {"id": "jsons"}

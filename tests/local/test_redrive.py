@@ -101,7 +101,7 @@ def test_a_run_that_is_stopped_and_redriven_comes_to_what_it_would_have(
     local: LocalAws, reader: RunReader
 ) -> None:
     publish(local)
-    begun = quintet("run", "churn", "--prefix", DATA, "--no-wait", state=local.state)
+    begun = quintet("runs", "start", "churn", "--prefix", DATA, "--no-wait", state=local.state)
     folder = RunPaths("churn", begun.output.split()[1])
     eventually(lambda: len(reader.store.keys(folder.results)) >= 3, SECONDS)
     stopped = quintet("runs", "stop", "churn", folder.run, state=local.state)

@@ -108,7 +108,7 @@ def test_the_end_of_a_run_is_called_out_signed_and_again_under_its_id(local: Loc
     bucket = local.outputs["InboxBucketName"]
     key = "_data/churn/called/customers.csv"
     local.client("s3").put_object(Bucket=bucket, Key=key, Body=CUSTOMERS.read_bytes())
-    asked = ("run", "churn", "--prefix", "_data/churn/called/", "--callback", "crm")
+    asked = ("runs", "start", "churn", "--prefix", "_data/churn/called/", "--callback", "crm")
     unknown = command(local, *asked)
     assert unknown.exit_code == 1
     assert str(unknown.exception) == (

@@ -139,7 +139,7 @@ def test_a_backfill_sees_of_each_month_what_was_known_then(local: LocalAws) -> N
 
 
 def test_the_same_run_again_changes_nothing(local: LocalAws) -> None:
-    words = ("run", "churn", "--prefix", DATA, "--partition", "month=2026-01")
+    words = ("runs", "start", "churn", "--prefix", DATA, "--partition", "month=2026-01")
     first = quintet(*words, state=local.state)
     assert first.exit_code == 0, first.output
     assert "4,335 rows = 4,335 scored + 0 quarantined" in first.output
@@ -183,7 +183,7 @@ def test_more_files_are_another_run(local: LocalAws) -> None:
 
 def test_what_names_no_files_is_refused_at_once(local: LocalAws) -> None:
     before = executions(local)
-    found = quintet("run", "churn", "--prefix", "_data/nothing/", state=local.state)
+    found = quintet("runs", "start", "churn", "--prefix", "_data/nothing/", state=local.state)
     assert (found.exit_code, executions(local)) == (1, before)
     assert "files in _data/" in str(found.exception)
 

@@ -19,7 +19,7 @@ from quintet.batch.stores import ObjectStore
 from quintet.batch.tables import current_run, read_manifest
 from quintet.errors import BadInput
 from quintet_cli.options import Model, StageName, State
-from quintet_cli.registry import live_contract
+from quintet_cli.registry import live_contract, named_near, route_of
 from quintet_cli.results import prints
 from quintet_cli.run_reader import RunReader
 from quintet_cli.shapes import Candidates, Pointer
@@ -67,6 +67,7 @@ def show(
     client, table = opened.signed("dynamodb"), opened.outputs["CandidatesTableName"]
     pointer = current_run(model, None, CandidatePointers(client, table))
     if run is None and pointer is None:
+        route_of(opened, model)
         raise StageError(f"no run of {model} has made candidates yet; `quintet runs ls {model}`")
     shown = run or str((pointer or {})["run"])
     stock = StockTable(client, table).get(model)
@@ -185,14 +186,16 @@ def promote(
 ) -> Pointer:
     """Let readers see the candidates of a run, for example an older one; the next run moves on."""
     opened = Stage.open(stage, state)
-    pointer = show_candidates(
-        RunPaths(model, run),
-        store=_store(opened),
-        cells=CandidatePointers(opened.signed("dynamodb"), opened.outputs["CandidatesTableName"]),
-        clock=lambda: datetime.now(UTC),
-        by=getpass.getuser(),
-        force=force,
-    )
+    table = opened.outputs["CandidatesTableName"]
+    with named_near(opened, model):
+        pointer = show_candidates(
+            RunPaths(model, run),
+            store=_store(opened),
+            cells=CandidatePointers(opened.signed("dynamodb"), table),
+            clock=lambda: datetime.now(UTC),
+            by=getpass.getuser(),
+            force=force,
+        )
     assert pointer is not None  # only a run's own report may leave it unset
     _plain(f"readers see the candidates of run {pointer['run']}")
     if before := pointer["before"]:

@@ -23,6 +23,7 @@ from quintet_cli.captures_sql import SUMMARY, captures_view
 from quintet_cli.captures_tail import CapturesTail
 from quintet_cli.interrupts import interruptible
 from quintet_cli.options import Model, StageName, State
+from quintet_cli.registry import route_of
 from quintet_cli.results import prints, prints_lines
 from quintet_cli.shapes import Erasure, Written
 from quintet_cli.since import moment
@@ -81,7 +82,7 @@ def query(
     state: State = DEFAULT_STATE,
 ) -> list[dict[str, Any]]:
     """Run SQL over captures. Needs DuckDB: pip install 'quintet-serving[captures]'."""
-    bucket = _bucket(stage, state)
+    bucket = _bucket(stage, state, model)
     begin, end = moment(since, "--since"), moment(until, "--until")
     with captures_view(bucket, find(bucket, model, begin, end)) as connection:
         found = connection.execute(sql)
@@ -108,7 +109,7 @@ def tail(
     state: State = DEFAULT_STATE,
 ) -> Iterator[dict[str, Any]]:
     """Follow captures as they arrive, one line for each row."""
-    follow = CapturesTail(_bucket(stage, state), model, time.time())
+    follow = CapturesTail(_bucket(stage, state, model), model, time.time())
     begun = time.monotonic()
     with interruptible() as stop:
         while not stop.is_set():
@@ -130,9 +131,8 @@ def show(
     state: State = DEFAULT_STATE,
 ) -> list[dict[str, Any]]:
     """Show an event with all of its rows."""
-    found = [
-        row for rows in event_rows(_bucket(stage, state), event, model) for row in records_of(rows)
-    ]
+    bucket = _bucket(stage, state, model)
+    found = [row for rows in event_rows(bucket, event, model) for row in records_of(rows)]
     if not found:
         raise StageError(
             f"no capture of {event}: its model's contract may not ask for captures, its rate may "
@@ -159,7 +159,7 @@ def export(
 ) -> Written:
     """Write a model's captures to a file."""
     check_form(file)
-    bucket = _bucket(stage, state)
+    bucket = _bucket(stage, state, model)
     begin, end = moment(since, "--since"), moment(until, "--until")
     rows = joined(list(load(bucket, find(bucket, model, begin, end))))
     write_rows(file, rows)
@@ -198,6 +198,9 @@ def erase(
     return {"entity": entity, "captures": asdict(done), "feedback": asdict(told)}
 
 
-def _bucket(stage: str, state: Path) -> CaptureBucket:
+def _bucket(stage: str, state: Path, model: str | None = None) -> CaptureBucket:
+    """The captures of a stage. Raises NotFound: it has no such model."""
     opened = Stage.open(stage, state)
+    if model is not None:
+        route_of(opened, model)
     return CaptureBucket(opened.signed("s3"), opened.outputs["CapturesBucketName"])

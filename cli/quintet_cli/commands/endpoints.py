@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands to the `quintet` command."""
     group = typer.Typer(no_args_is_help=True, help="Manage the endpoints that receive callbacks.")
     group.command()(add)
-    group.command(name="list")(show)
+    group.command("ls")(show)
     for command in (rotate, enable, remove, listen):
         group.command()(command)
     app.add_typer(group, name="endpoints")

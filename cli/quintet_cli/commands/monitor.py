@@ -12,6 +12,7 @@ import typer
 
 from quintet.aws.captures import CaptureBucket
 from quintet_cli.options import Model, StageName, State, report_file
+from quintet_cli.registry import route_of
 from quintet_cli.results import prints
 from quintet_cli.shapes import Day
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
@@ -48,6 +49,7 @@ def monitor(
     A day that goes on is reported until now.
     """
     opened = Stage.open(stage, state)
+    route_of(opened, model)
     moment = day or datetime.now(UTC) - timedelta(days=1)
     found = _run(opened, model, moment.date().isoformat())
     stored = CaptureBucket(opened.signed("s3"), opened.outputs["CapturesBucketName"]).get(

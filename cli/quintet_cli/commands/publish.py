@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from quintet_cli.options import Reason, StageName, State
-from quintet_cli.registry import rollouts_of
+from quintet_cli.registry import named_near, rollouts_of
 from quintet_cli.results import prints
 from quintet_cli.shapes import Live, PackageView
 from quintet_cli.stacks import explained
@@ -134,8 +134,9 @@ def promote(
     state: State = DEFAULT_STATE,
 ) -> Live:
     """Make a published version live at once, for all requests (step by step: `rollout`)."""
-    publisher = publisher_of(Stage.open(stage, state))
-    with aws_errors():
+    opened = Stage.open(stage, state)
+    publisher = publisher_of(opened)
+    with aws_errors(), named_near(opened, name):
         before = publisher.promote(name, version, reason)
     console.print(f"{name}: version {version} is live, version {before} was")
     return {"model": name, "live": version, "before": before}

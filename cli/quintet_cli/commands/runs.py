@@ -1,4 +1,4 @@
-"""`quintet runs`: list, follow, stop, redrive, compare and promote the runs that score files."""
+"""`quintet runs`: the runs that score files, from their start to the run that readers see."""
 
 from __future__ import annotations
 
@@ -10,11 +10,26 @@ import typer
 
 from quintet.batch import executions
 from quintet.batch.plans import RunPaths
-from quintet_cli.options import Model, Run, StageName, State, Wait, report_file
-from quintet_cli.registry import artifacts_of
+from quintet.batch.requests import passthrough_of
+from quintet_cli.options import (
+    Features,
+    Header,
+    InputBucketName,
+    Keep,
+    Model,
+    ModelVersion,
+    Output,
+    Run,
+    StageName,
+    State,
+    Wait,
+    report_file,
+)
+from quintet_cli.registry import artifacts_of, named_near, route_of
 from quintet_cli.results import prints
 from quintet_cli.run_comparison import comparable_plans, compare_runs
 from quintet_cli.run_reader import RunReader
+from quintet_cli.run_starter import start_on
 from quintet_cli.shapes import Comparison, Pointer, Report, RunLine, Started, Written
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.tables import show_to_readers
@@ -33,7 +48,7 @@ from quintet_cli.views.runs import (
 __all__ = ["register"]
 
 runs = typer.Typer(
-    no_args_is_help=True, help="List, follow, stop and redrive the runs that score files."
+    no_args_is_help=True, help="Start, list, follow, stop and redrive the runs that score files."
 )
 console = Console(highlight=False)
 
@@ -41,6 +56,60 @@ console = Console(highlight=False)
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the `quintet` command."""
     app.add_typer(runs, name="runs")
+
+
+@runs.command()
+@prints(Started)
+def start(
+    model: Model,
+    *,
+    key: Annotated[str | None, typer.Option("--key", help="One object.")] = None,
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", help="All objects whose keys start with it.")
+    ] = None,
+    manifest: Annotated[
+        str | None, typer.Option("--manifest", help="The key of a manifest that lists objects.")
+    ] = None,
+    partition: Annotated[
+        str | None,
+        typer.Option("--partition", help="Only files in folders of this name: month=2026-01."),
+    ] = None,
+    version: ModelVersion = None,
+    bucket: InputBucketName = None,
+    output: Output = None,
+    keep: Keep = None,
+    header: Header = None,
+    features: Features = None,
+    callback: Annotated[
+        str | None,
+        typer.Option("--callback", help="A registered endpoint to notify when the run ends."),
+    ] = None,
+    wait: Wait = True,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> Started:
+    """Score files in a bucket; the same request again returns the same run."""
+    opened = Stage.open(stage, state)
+    asked = {
+        "model": model,
+        "key": key,
+        "prefix": prefix,
+        "manifest": manifest,
+        "partition": partition,
+        "version": version,
+        "bucket": bucket,
+        "output": output.value if output else None,
+        "keep": passthrough_of(keep or ""),
+        "header": header.value if header else None,
+        "callback": callback,
+        "features": features,
+    }
+    folder, new = start_on(opened, asked)
+    console.print(f"run [bold]{folder.run}[/bold]" + ("" if new else ", which has ended before"))
+    started: Started = {"model": model, "run": folder.run, "new": new, "report": None}
+    if wait:
+        finish(follow(RunReader(opened), folder), started)
+    return started
 
 
 @runs.command("ls")
@@ -155,6 +224,7 @@ def compare(
 ) -> Comparison:
     """Compare the scores of two runs over one input, such as of two versions."""
     opened = Stage.open(stage, state)
+    route_of(opened, model)
     store = RunReader(opened).store
     plans = comparable_plans(store, model, first, second)
     contract = artifacts_of(opened).contract(model, plans[0].version, plans[0].seal)
@@ -173,7 +243,9 @@ def promote(
     state: State = DEFAULT_STATE,
 ) -> Pointer:
     """Point the table's readers to a run, for example an older one."""
-    pointer = show_to_readers(Stage.open(stage, state), RunPaths(model, run))
+    opened = Stage.open(stage, state)
+    with named_near(opened, model):
+        pointer = show_to_readers(opened, RunPaths(model, run))
     before = pointer["before"]
     console.print(f"{table_name(pointer)} is run [bold]{pointer['run']}[/bold]")
     console.print(f"  to undo: quintet runs promote {model} {before}" if before else "")

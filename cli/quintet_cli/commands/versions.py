@@ -12,7 +12,7 @@ from quintet.errors import NotFound
 from quintet.rollouts.transitions import place_of
 from quintet_cli.commands.publish import aws_errors, moment, publisher_of
 from quintet_cli.options import Model, StageName, State
-from quintet_cli.registry import rollouts_of
+from quintet_cli.registry import named_near, rollouts_of
 from quintet_cli.results import prints
 from quintet_cli.run_reader import RunReader
 from quintet_cli.shapes import Gone
@@ -40,7 +40,7 @@ def versions(
 ) -> list[Listed]:
     """List the versions of a model, withdrawn and deleted ones too."""
     opened = Stage.open(stage, state)
-    with aws_errors():
+    with aws_errors(), named_near(opened, model):
         listed = publisher_of(opened).versions(model)
     roles = _roles(opened, model)
     table = Table("version", "state", "digest", "bytes", "published", "withdrawn", "deleted")
@@ -61,8 +61,9 @@ def withdraw(
     model: Model, version: Version, stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> Gone:
     """Stop a version from answering, for good; its files and its digest are kept."""
-    publisher = publisher_of(Stage.open(stage, state))
-    with aws_errors():
+    opened = Stage.open(stage, state)
+    publisher = publisher_of(opened)
+    with aws_errors(), named_near(opened, model):
         found = publisher.withdraw(model, version, moment())
     if found.withdrawn:
         console.print(f"{model} version {version} was withdrawn at {found.withdrawn}")
@@ -85,7 +86,7 @@ def delete(
     """Delete the files of a withdrawn version; its number stays taken and its digest known."""
     opened = Stage.open(stage, state)
     publisher = publisher_of(opened)
-    with aws_errors():
+    with aws_errors(), named_near(opened, model):
         publisher.check_deletable(model, version)
         if using := RunReader(opened).using(model, version):
             raise StageError(
