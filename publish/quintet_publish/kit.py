@@ -23,6 +23,7 @@ __all__ = [
     "clean",
     "contract_of",
     "cut_zipmaps",
+    "drop_notes",
     "predict",
     "read_table",
     "save",
@@ -95,13 +96,13 @@ def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
 
     Sets the graph's name to the contract's (converters set a random one), puts outputs in
     the contract's order and shape (LightGBM's converter declares one label, whatever the
-    rows), cuts ZipMap off them, removes what feeds none of them, and normalises text in the `C`
-    locale (slim images do not have the default one).
+    rows), cuts ZipMap off them, removes what feeds none of them and what converters note of
+    themselves, and normalises text in the `C` locale (slim images do not have the default one).
     """
     graph = model.graph
     cut_zipmaps(model)
     graph.name = contract.name
-    model.doc_string = graph.doc_string = ""
+    drop_notes(model)
     imports = sorted(model.opset_import, key=lambda i: i.domain)  # converters keep them in a set
     del model.opset_import[:]
     model.opset_import.extend(imports)
@@ -137,6 +138,34 @@ def cut_zipmaps(model: onnx.ModelProto) -> None:
             del node.attribute[:]
             if all(opset.domain for opset in model.opset_import):  # only ai.onnx.ml's
                 model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+
+
+def drop_notes(model: onnx.ModelProto) -> bool:
+    """Remove what an exporter noted in the graph; whether there was anything.
+
+    Torch writes a stack trace at each node, with the paths of the machine that trained the model.
+    """
+    found = bool(model.doc_string)
+    model.doc_string = ""
+    for part in (model.graph, *model.functions):  # the model's own properties are its author's
+        found = _drop_notes(part) or found
+    return found
+
+
+def _drop_notes(message: Any) -> bool:
+    found = False
+    for name in ("doc_string", "metadata_props"):
+        if name in message.DESCRIPTOR.fields_by_name:
+            found |= bool(getattr(message, name))
+            message.ClearField(name)
+    if message.DESCRIPTOR.name == "TensorProto":  # its values are not read, which would copy them
+        return found
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            parts = [value] if hasattr(value, "DESCRIPTOR") else value
+            for part in parts:
+                found = _drop_notes(part) or found
+    return found
 
 
 def _prune(graph: onnx.GraphProto) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from benchmarks.init_models import by_hand
 from benchmarks.init_models.case import Case, flat
@@ -70,6 +71,16 @@ def contract_of(make: Callable[[], Case], folder: Path) -> dict[str, Any]:
     assert contract.pop("version") == 1
     assert contract.pop("name") == make().name
     return contract
+
+
+def test_notes_that_name_files_of_the_exporter_are_removed(tmp_path: Path) -> None:
+    case = by_hand.opset22()
+    model = onnx.load_model_from_string(case.graph)
+    model.graph.node[0].doc_string = "File /home/me/net.py, line 3"
+    noted = Case("noted", "", model.SerializeToString(), case.records, case.feeds)
+    draft = proposed(noted, tmp_path)
+    assert b"/home/me" not in draft.model.SerializeToString()
+    assert [g.value for g in draft.guesses if g.what == "graph"] == ["the exporter's notes removed"]
 
 
 def test_names_that_callers_cannot_write_get_plain_ones(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from quintet.columns import ragged
 from quintet.contract import Contract, Feature, Input, Output
-from quintet_publish.kit import clean, predict, read_table, save, write_table
+from quintet_publish.kit import clean, drop_notes, predict, read_table, save, write_table
 from quintet_publish.release import prepare
 
 CONTRACT = Contract(
@@ -71,6 +71,25 @@ def test_clean_graph_is_the_contracts(converted: onnx.ModelProto) -> None:
     }
     assert shapes == {"lower": ["rows"], "twice": ["rows", 1]}
     assert [i.domain for i in converted.opset_import] == ["", "ai.onnx.ml"]
+
+
+def test_notes_of_the_exporter_are_removed_at_every_depth() -> None:
+    trace = "File /home/me/net.py, line 3"
+    value = helper.make_tensor_value_info("y", TensorProto.FLOAT, [])
+    one = helper.make_tensor("one", TensorProto.FLOAT, [], [1.0])
+    inner = helper.make_node("Constant", [], ["y"], doc_string=trace, value=one)
+    branch = helper.make_graph([inner], "branch", [], [value], doc_string=trace)
+    node = helper.make_node("If", ["if"], ["y"], then_branch=branch, else_branch=branch)
+    helper.set_model_props(node, {"pkg.torch.onnx.stack_trace": trace})
+    chosen = helper.make_tensor("if", TensorProto.BOOL, [], [True])
+    chosen.doc_string = trace
+    model = helper.make_model(helper.make_graph([node], "g", [], [value], [chosen]))
+    helper.set_model_props(model, {"licence": "MIT"})  # its author's own
+    assert trace.encode() in model.SerializeToString()
+    assert drop_notes(model)
+    assert trace.encode() not in model.SerializeToString()
+    assert [prop.key for prop in model.metadata_props] == ["licence"]
+    assert not drop_notes(model)
 
 
 def test_clean_sets_the_locale_that_slim_images_have(converted: onnx.ModelProto) -> None:

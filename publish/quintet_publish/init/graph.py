@@ -15,7 +15,7 @@ from onnx.external_data_helper import (
 
 from quintet_publish.graph_checks import dtype_name
 from quintet_publish.init.guess import Guess
-from quintet_publish.kit import cut_zipmaps
+from quintet_publish.kit import cut_zipmaps, drop_notes
 from quintet_publish.problems import PackageError
 from quintet_publish.safety import CAPS, DOMAINS, read_graph
 
@@ -120,6 +120,9 @@ def _mended(model: onnx.ModelProto) -> Iterator[Guess]:
     if model.training_info:
         del model.training_info[:]
         yield Guess("graph", "training information removed", "serving does not use it")
+    if drop_notes(model):
+        reason = "a package does not need them, and they may name files of the machine that made it"
+        yield Guess("graph", "the exporter's notes removed", reason)
     used = {node.domain for node in model.graph.node}
     odd = [o for o in model.opset_import if o.domain not in DOMAINS and o.domain not in used]
     for opset in odd:
