@@ -356,7 +356,7 @@ def check_count(contract: Contract, body: bytes, text: re.Pattern[bytes]) -> Non
         TooLarge: the body has too many values.
     """
     most = contract.max_values + SPARE_VALUES
-    found = body.count(b",")
+    found, _ = _commas_and_colons(body)
     if found > most:
         found -= sum(match[0].count(b",") for match in text.finditer(body))
     if found > most:

@@ -8,13 +8,15 @@ from typing import Any, Protocol
 
 import orjson
 
-from quintet.columns import Batch, from_records, json_rows
+from quintet.columns import Batch, from_records, json_rows, set_ids
 from quintet.contract import Contract
 from quintet.errors import BadInput, QuintetError, Refusal, Transient, json_kind, shown
 from quintet.formats.strict_json import members
 from quintet.protocols.http import (
+    JSON_TEXT,
     Request,
     Response,
+    check_count,
     check_rows,
     json_body,
     parse_json,
@@ -35,6 +37,10 @@ __all__ = [
 ]
 
 _KEYS = {"records", "partial", "outputs"}
+
+#: bytes from which on a decoder that knows the contract's fields, which takes 25 ms to load in an
+#: environment's first such request, saves a third of what a request takes beside the run
+_TYPED = 131_072
 
 #: RFC 9110's names of these statuses, which Python has from 3.13 on
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -67,7 +73,24 @@ def decode(contract: Contract, request: Request) -> Asked:
     """Decode a request. Raises as `read` does."""
     if request.headers.get("content-type") != "application/json":
         request.accepts("application/json")
-    return read(contract, parse_json(contract, request.content(contract.limits.bytes), "records"))
+    body = request.content(contract.limits.bytes)
+    if len(body) >= _TYPED and (batch := _typed(contract, body)) is not None:
+        return Asked(batch)
+    return read(contract, parse_json(contract, body, "records"))
+
+
+def _typed(contract: Contract, body: bytes) -> Batch | None:
+    """The records of a large body that has nothing else, None if one of them is unusual."""
+    from quintet.formats.typed_records import decode_typed  # it imports msgspec
+
+    check_count(contract, body, JSON_TEXT)
+    own = contract.id if f'"{contract.id}"'.encode() in body else None
+    typed = decode_typed(contract, [body], (), own=own)
+    if typed is None:
+        return None
+    if own is not None:
+        set_ids(typed.batch, own, typed.fields[own])
+    return typed.batch
 
 
 def encode(asked: Partial, prediction: Prediction) -> Response:

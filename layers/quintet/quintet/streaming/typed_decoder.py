@@ -1,37 +1,16 @@
-"""The fast path of decoding: valid records of one model and form.
-
-msgspec decodes them with types made from the contract: a record that passes has all fields, each of
-its kind, and no others. The fast path refuses nothing: it returns None for any other input, and the
-general path (`streaming.decoding`) finds the errors, or reads the same rows.
-"""
+"""The fast path of decoding: see `quintet.formats.typed_records`."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
 
-import msgspec
-import numpy as np
-from msgspec.structs import astuple
-
-from quintet.columns import Array, Batch, fits, numpy_dtype, ragged
-from quintet.contract import Contract, Feature
-from quintet.formats import strict_json
+from quintet.columns import Batch
+from quintet.contract import Contract
+from quintet.formats import typed_records
 from quintet.streaming.aggregate_fields import Values, field_kinds, id_field
 
 __all__ = ["TypedRows", "decode_typed"]
-
-#: the JSON kind of each kind of numpy dtype
-_KINDS: dict[str, Any] = {"f": float, "i": int, "u": int, "b": bool, "O": str}
-
-#: an integer of more than 64 bits becomes a float at least this large
-_LARGE = 2.0**63
-
-#: the dtype of numbers that are not features
-_NO_FEATURES = "none"
 
 
 @dataclass(slots=True)
@@ -44,209 +23,23 @@ class TypedRows:
     counts: list[int] | None
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """How the records of a contract are read.
-
-    A row begins with its numbers: `numbers` holds their names by the dtype of the features, and
-    `packer` converts them to bytes, an array of `packed` with one field for each of these dtypes.
-    The fields of `objects` follow.
-    """
-
-    decode: Callable[[bytes], Any]
-    numbers: Mapping[str, tuple[str, ...]]
-    packer: struct.Struct
-    packed: np.dtype[Any]
-    objects: Sequence[str]
-
-
-@dataclass(slots=True)
-class _Rows:
-    """The decoded values: the packed numbers and the objects of all rows; each record's rows."""
-
-    numbers: list[bytes]
-    objects: list[Any]
-    counts: list[int]
-
-
 def decode_typed(
     contract: Contract, bodies: Sequence[bytes], model: str | None
 ) -> TypedRows | None:
     """The rows of records that are all of `model` in the records form; None: all bare objects.
 
-    All rows have an id, or none has one.
+    All rows have an id, or none has one. None if a record needs the general path.
     """
     own = id_field(contract)
     if own is not None and f'"{own}"'.encode() not in bodies[0]:
         own = None
-    reader = _reader(contract, model, own)
-    if reader is None:
+    kinds = field_kinds(contract)
+    envelope = None if model is None else (("model", model),)
+    others = tuple(kinds.items())
+    typed = typed_records.decode_typed(contract, bodies, envelope, own=own, others=others)
+    if typed is None:
         return None
-    try:
-        rows = _read(reader, bodies, enveloped=model is not None)
-    except (msgspec.MsgspecError, UnicodeError, struct.error):
-        return None
-    counts, width = rows.counts, len(reader.objects)
-    # no duplicate key has hidden another
-    keys = len(rows.numbers) * (sum(map(len, reader.numbers.values())) + width)
-    keys += 0 if model is None else 2 * len(bodies)
-    if not (
-        0 < min(counts) <= max(counts) <= contract.limits.rows
-        and strict_json.no_more_keys(bodies, keys)
-    ):
-        return None
-    columns: dict[str, Any] = {n: rows.objects[at::width] for at, n in enumerate(reader.objects)}
-    batch = Batch(len(rows.numbers), {})
-    if not (_put_objects(contract, batch, columns) and _put_numbers(reader, rows, batch, columns)):
-        return None
-    values: Values = {name: columns[name] for name in field_kinds(contract)}
+    values: Values = {name: typed.fields[name] for name in kinds}
     if own is not None:
-        values[own] = columns[own]
-    if not all(map(_is_plain, values.values())):
-        return None
-    return TypedRows(batch, values, counts if max(counts) > 1 else None)
-
-
-@lru_cache(maxsize=64)
-def _reader(contract: Contract, model: str | None, own: str | None) -> _Reader | None:
-    """The reader of records with the id `own`; None if a feature has several dimensions."""
-    kinds: dict[str, Any] = {}
-    numbers: dict[str, tuple[str, ...]] = {}
-    for feature in contract.requested:
-        dtype = numpy_dtype(feature.dtype)
-        kind = kinds[feature.name] = _KINDS[dtype.kind]
-        if feature.shape:
-            kinds[feature.name] = list.__class_getitem__(kind)
-        elif kind is not str:
-            numbers[feature.dtype] = (*numbers.get(feature.dtype, ()), feature.name)
-        if len(feature.shape) > 1 or (feature.name == contract.entity and dtype.kind != "O"):
-            return None
-    if contract.entity is not None:
-        kinds[contract.entity] = str
-    for name, read in field_kinds(contract).items():
-        if name not in kinds:
-            kinds[name] = {"number": float, "text": str}.get(read, float | str)
-            if read == "number":
-                numbers[_NO_FEATURES] = (*numbers.get(_NO_FEATURES, ()), name)
-    if own is not None:
-        kinds.setdefault(own, str)
-    # floats are read in 64 bits, whatever their feature's dtype
-    wide = {d: np.dtype("float64" if d == _NO_FEATURES or d[0] == "f" else d) for d in numbers}
-    # the largest first: then no padding is needed, and `struct` is quickest in native layout
-    numbers = {d: numbers[d] for d in sorted(numbers, key=lambda d: -wide[d].itemsize)}
-    packed = [name for names in numbers.values() for name in names]
-    objects = [name for name in kinds if name not in packed]
-    keys = {name: contract.by_name[name].key for name in kinds if name in contract.by_name}
-    record = _record({keys.get(name, name): kinds[name] for name in packed + objects}, model)
-    return _Reader(
-        msgspec.json.Decoder(record).decode,
-        numbers,
-        struct.Struct("".join(f"{len(names)}{wide[d].char}" for d, names in numbers.items())),
-        np.dtype([(d, wide[d], (len(names),)) for d, names in numbers.items()]),
-        objects,
-    )
-
-
-def _record(kinds: Mapping[str, Any], model: str | None) -> Any:
-    """The type of a record whose rows have these fields, in this order."""
-    names = {f"f{number}": name for number, name in enumerate(kinds)}
-    forbid: Any = {"forbid_unknown_fields": True, "gc": False}
-    fields = list(zip(names, kinds.values(), strict=True))
-    row = msgspec.defstruct("Row", fields, rename=names, **forbid)
-    if model is None:
-        return row
-    literal: Any = Literal
-    envelope = [("model", literal[model]), ("records", list.__class_getitem__(row))]
-    return msgspec.defstruct("Record", envelope, **forbid)
-
-
-def _read(reader: _Reader, bodies: Sequence[bytes], *, enveloped: bool) -> _Rows:
-    """Read row by row: once packed, a row's numbers free their memory for the next row.
-
-    Raises:
-        MsgspecError, UnicodeError, struct.error: a record needs the general path.
-    """
-    decode, pack, width = reader.decode, reader.packer.pack, sum(map(len, reader.numbers.values()))
-    numbers: list[bytes] = []
-    objects: list[Any] = []
-    counts: list[int] = []
-    for body in bodies:
-        record = decode(body)
-        rows = record.records if enveloped else (record,)
-        counts.append(len(rows))
-        for row in rows:
-            values = astuple(row)
-            numbers.append(pack(*values[:width]))
-            objects += values[width:]
-    return _Rows(numbers, objects, counts)
-
-
-def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, columns: dict[str, Any]) -> bool:
-    """Set the columns of scalar numbers, in `columns` as read; False if one needs checking."""
-    if not reader.numbers:
-        return True
-    packed = np.frombuffer(b"".join(rows.numbers), reader.packed)
-    for dtype, names in reader.numbers.items():
-        matrix = packed[dtype]
-        if matrix.dtype.kind == "f" and not -_LARGE < matrix.min() <= matrix.max() < _LARGE:
-            return False
-        columns |= {name: matrix[:, place] for place, name in enumerate(names)}
-        if dtype != _NO_FEATURES:
-            with np.errstate(over="ignore"):
-                batch.stacked[names] = matrix.astype(dtype, order="C")
-    return True
-
-
-def _put_objects(contract: Contract, batch: Batch, columns: Mapping[str, Any]) -> bool:
-    """Set the other columns and the entities; False if one needs checking."""
-    texts = []
-    for feature in contract.requested:
-        dtype = numpy_dtype(feature.dtype)
-        if feature.free:
-            rows = [_array(feature, value) for value in columns[feature.name]]
-            if any(row is None for row in rows):
-                return False
-            batch.columns[feature.name] = ragged(rows)  # type: ignore[arg-type]
-        elif feature.shape:
-            try:
-                wide = np.float64 if dtype.kind == "f" else dtype
-                values = np.array(columns[feature.name], dtype=wide)
-            except (ValueError, OverflowError):
-                return False
-            if values.shape != (batch.rows, *feature.shape):
-                return False
-            if dtype.kind == "f" and values.size and np.abs(values).max() >= _LARGE:
-                return False
-            with np.errstate(over="ignore"):
-                batch.columns[feature.name] = values.astype(dtype)
-        elif dtype.kind == "O":
-            texts.append(feature.name)
-    if texts:
-        matrix = np.array([columns[name] for name in texts], dtype=object)
-        batch.stacked[tuple(texts)] = np.ascontiguousarray(matrix.T)
-    if contract.entity is not None:
-        batch.entities = list(columns[contract.entity])
-        # a whole number written with a fraction has another key: `quintet.columns.key_of`
-        return "" not in batch.entities and ".0" not in "".join(batch.entities)
-    return True
-
-
-def _array(feature: Feature, value: Any) -> Array | None:
-    """One row of a feature with a free axis; None if it needs checking."""
-    dtype = numpy_dtype(feature.dtype)
-    try:
-        row = np.array(value, dtype=np.float64 if dtype.kind == "f" else dtype)
-    except (ValueError, OverflowError):
-        return None
-    if not fits(row.shape, feature) or (dtype.kind == "f" and np.abs(row).max(initial=0) >= _LARGE):
-        return None
-    with np.errstate(over="ignore"):
-        return row.astype(dtype)
-
-
-def _is_plain(values: Any) -> bool:
-    """Whether values are of one kind and none is an integer of more than 64 bits."""
-    if isinstance(values, np.ndarray):
-        return True
-    kinds = set(map(type, values))
-    return len(kinds) <= 1 and (kinds != {float} or max(map(abs, values)) < _LARGE)
+        values[own] = typed.fields[own]
+    return TypedRows(typed.batch, values, typed.counts if max(typed.counts) > 1 else None)
