@@ -1,0 +1,64 @@
+"""Histories from outside: python -m tests.histories [--minutes 30] [--seed 1] [--keep FOLDER]
+
+Clients use a local AWS while environments and the server itself are killed, its disk fills and its
+clock jumps, and record what they asked and were told. Then a checker finds what may not be. The
+last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tests.histories.campaign import Outcome, run
+
+
+def main() -> int:
+    """Run a campaign and print what was done and found."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=30.0, help="of faults")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a folder for history.jsonl and the server's log")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = asked.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        outcome = run(folder, asked.minutes * 60, asked.seed)
+    show(outcome)
+    told = {
+        "name": "histories",
+        "seed": asked.seed,
+        "minutes": asked.minutes,
+        "operations": len(outcome.operations),
+        **outcome.faults,
+        "skipped": sorted(outcome.skipped),
+        "most_lost_seconds": round(max(outcome.lost, default=0.0), 1),
+        "failures": len(outcome.anomalies),
+    }
+    print(json.dumps(told))
+    return 1 if outcome.anomalies else 0
+
+
+def show(outcome: Outcome) -> None:
+    """Print the operations by kind and status, and the anomalies."""
+    counts = Counter((one.does, one.status or 0) for one in outcome.operations)
+    table = Table("operation", "status", "times")
+    for (does, status), many in sorted(counts.items()):
+        table.add_row(does, str(status or "-"), f"{many:,}")
+    Console().print(table)
+    for name, reason in outcome.skipped.items():
+        print(f"!! {name} was NOT MADE: {reason}")
+    for one in outcome.anomalies[:50]:
+        print(f"{one.rule}: {one.text}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Clients that submit jobs under keys, look at them, and hear of their ends."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tests.histories.clients import Client, World
+from tests.histories.history import Operation, Recorder
+from tests.histories.job_rules import SETTLED
+
+from quintet_cli.receiver import Received, Receiver
+
+__all__ = ["ENDPOINT", "MODEL", "Jobs", "Listener"]
+
+MODEL = "worked"
+ENDPOINT = "history"
+#: open jobs of a client before it looks only
+MOST_OPEN = 30
+
+
+class Jobs(Client):
+    """Submits a job under a key until it is told the job's id, and some of them again."""
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world, name)
+        self.number = 0
+        #: of each key: its row, when it was first submitted, and its job
+        self.rows: dict[str, list[float]] = {}
+        self.first: dict[str, float] = {}
+        self.jobs: dict[str, str] = {}
+        #: keys of jobs that have not ended
+        self.open: set[str] = set()
+
+    def step(self) -> None:
+        """Submit one, submit an earlier one again, or look."""
+        drawn = self.draw.random()
+        if drawn < 0.4 and len(self.open) < MOST_OPEN:
+            self.number += 1
+            key = f"{self.name}-{self.number}"
+            self.rows[key] = [2.0 + self.draw.randrange(50), 1.0]
+            self.first[key] = time.monotonic()
+            self._submit(key)
+        elif drawn < 0.55 and self.rows:
+            self._submit(self.draw.choice(list(self.rows)))
+        elif self.jobs:
+            some = list(self.open) if self.open and drawn < 0.9 else list(self.jobs)
+            self._look(self.draw.choice(some))
+
+    def settle(self, since: float) -> bool:
+        """Look at the jobs that were first submitted since then; whether all have ended."""
+        keys = [key for key, at in self.first.items() if at > since]
+        for key in keys:
+            if key not in self.jobs:
+                self._submit(key)
+            if key in self.open:
+                self._look(key)
+        return all(key in self.jobs and key not in self.open for key in keys)
+
+    def _submit(self, key: str) -> None:
+        x, y = self.rows[key]
+        headers = {
+            "Prefer": "respond-async",
+            "Idempotency-Key": key,
+            "X-Quintet-Callback": ENDPOINT,
+        }
+        body = {"records": [{"meter": "m", "x": x, "y": y}]}
+        path = f"/models/{MODEL}/predict"
+        done = self.ask("submit", "POST", path, body, headers, tells=_accepted, key=key)
+        if done.status == 202:
+            if self.jobs.get(key) != done.told["job"]:
+                self.open.add(key)
+            self.jobs[key] = done.told["job"]
+
+    def _look(self, key: str) -> Operation:
+        row, job = self.rows[key], self.jobs[key]
+        done = self.ask("look", "GET", f"/jobs/{job}", tells=_state, job=job, key=key, row=row)
+        if done.told.get("state") in SETTLED or done.status == 404:
+            self.open.discard(key)
+        if done.status == 404:  # a kill has taken it: submit it again
+            self.jobs.pop(key, None)
+        return done
+
+
+def _accepted(_: int, answer: Any, __: Mapping[str, str]) -> dict[str, Any]:
+    return {"job": answer["id"]}
+
+
+def _state(_: int, answer: Any, __: Mapping[str, str]) -> dict[str, Any]:
+    return {"state": answer["state"], **_scored(answer.get("result", {}).get("body"))}
+
+
+def _scored(result: Any) -> dict[str, Any]:
+    """The version and outputs of a result in the records form."""
+    if not isinstance(result, Mapping):
+        return {}
+    return {"version": result["version"], "outputs": result["predictions"][0]["logs"]}
+
+
+class Listener(Receiver):
+    """An endpoint that records what it hears."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+        self.heard: set[str] = set()
+
+    def take(self, headers: dict[str, str], body: bytes) -> int:
+        """Record a callback."""
+        began = time.monotonic()
+        status = super().take(headers, body)
+        heard: Received = self.received[-1]
+        data = heard.content["data"]
+        told = {
+            "id": heard.id,
+            "job": data["job"],
+            "state": data["state"],
+            "verified": heard.verified,
+            "body": hashlib.sha256(body).hexdigest(),
+            **_scored(data.get("result")),
+        }
+        self.heard.add(data["job"])
+        ended = time.monotonic()
+        self._recorder.add(Operation("webhook", "listener", began, ended, status, told))
+        return status

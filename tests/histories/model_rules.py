@@ -1,0 +1,130 @@
+"""The rules of versions and their answers, and of what a kill may lose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+from tests.histories.history import BOUND, Anomaly, History, Operation
+
+__all__ = ["LOST_SECONDS", "RULES", "expected"]
+
+#: what docs/local-aws.md states: a kill of the server loses no more, unless its disk was full
+LOST_SECONDS = 10.0
+#: float32 has seven digits
+TOLERANCE = 1e-5
+#: what a client is told when an environment was killed, or a store did not answer
+TRY_AGAIN = (429, 502, 503, 504)
+
+
+def expected(row: tuple[float, float], version: int) -> tuple[float, float]:
+    """What a version of the models of histories answers."""
+    x, y = row
+    return math.log(version * (x + y)), math.log(version * (x - y))
+
+
+def answers_are_right(history: History) -> Iterator[Anomaly]:
+    """Whatever scored a row, the outputs are those of the version that it names."""
+    for one in history.operations:
+        for row, version, outputs in _scored(one):
+            right = expected((row[0], row[1]), version)
+            if not all(map(_close, outputs, right)):
+                text = f"{one.does}: version {version} answered {outputs} to {row}"
+                yield Anomaly("answers are right", text)
+
+
+def valid_requests_are_taken(history: History) -> Iterator[Anomaly]:
+    """No valid request is refused, but where a version was withdrawn or a server lost it."""
+    for one in history.operations:
+        fine = one.status is None or one.status < 400 or one.status in TRY_AGAIN
+        if not fine and one.status != 404:  # which `published` and the rules of jobs judge
+            yield Anomaly("valid requests are taken", f"{one.does} was answered {one.status}")
+
+
+def published_is_there(history: History) -> Iterator[Anomaly]:
+    """What was published answers, also after a restart, until it is withdrawn."""
+    published = [one for one in history.of("publish") if one.status == 200]
+    for one in history.of("ask"):
+        if one.status != 404:
+            continue
+        version, text = one.told["pinned"], f"version {one.told['pinned']} of {one.told['model']}"
+        made = [
+            other
+            for other in published
+            if other.told["model"] == one.told["model"]
+            and version in (None, other.told["version"])
+            and history.holds(other, one)
+        ]
+        if made and not _ending(history, one):
+            yield Anomaly("what was published is there", f"{text} is not found")
+
+
+def _ending(history: History, ask: Operation) -> bool:
+    """Whether somebody withdraws what is asked for, or has done so."""
+    model, version = ask.told["model"], ask.told["pinned"]
+    return any(
+        (one.told["model"], one.told["version"]) == (model, version) and one.began < ask.ended
+        for one in history.of("withdraw")
+    )
+
+
+def promoted_answers(history: History) -> Iterator[Anomaly]:
+    """Some seconds after a version was made live, none before it answers unasked."""
+    done = [one for one in history.of("promote") if one.status == 200]
+    for answer in history.of("ask"):
+        if answer.status != 200 or answer.told["pinned"] is not None:
+            continue
+        for live in done:
+            late = answer.began - live.ended
+            older = answer.told["version"] < live.told["version"]
+            if older and late > BOUND and history.holds(live, answer):
+                text = (
+                    f"version {answer.told['version']} answered {late:.1f} s after "
+                    f"{live.told['version']} was made live"
+                )
+                yield Anomaly("a promoted version answers", text)
+
+
+def withdrawn_is_silent(history: History) -> Iterator[Anomaly]:
+    """No version answers what was asked some seconds after it was withdrawn."""
+    done = [one for one in history.of("withdraw") if one.status == 200]
+    for answer in history.of("ask"):
+        if answer.status != 200:
+            continue
+        for gone in done:
+            same = all(gone.told[name] == answer.told[name] for name in ("model", "version"))
+            late = answer.began - gone.ended
+            if same and late > BOUND and history.holds(gone, answer):
+                text = f"version {gone.told['version']} answered {late:.1f} s after its withdrawal"
+                yield Anomaly("what was withdrawn is silent", text)
+
+
+def little_is_lost(history: History) -> Iterator[Anomaly]:
+    """A kill loses the last seconds, no more, and never what was kept before."""
+    for kill in history.kills:
+        lost = kill.began - kill.told["kept"]
+        if lost > LOST_SECONDS and not kill.told["full"]:
+            yield Anomaly("a kill loses the last seconds", f"one lost {lost:.1f} s")
+    for earlier, later in pairwise(history.kills):
+        if later.told["kept"] < earlier.told["kept"]:
+            yield Anomaly("what is kept stays", "a later kill went back behind an earlier one")
+
+
+def _scored(one: Operation) -> Iterator[tuple[list[float], int, list[float]]]:
+    if one.told.get("outputs") is not None and "row" in one.told:
+        yield one.told["row"], one.told["version"], one.told["outputs"]
+
+
+def _close(got: float, right: float) -> bool:
+    return math.isclose(got, right, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+
+
+RULES = (
+    answers_are_right,
+    valid_requests_are_taken,
+    published_is_there,
+    promoted_answers,
+    withdrawn_is_silent,
+    little_is_lost,
+)

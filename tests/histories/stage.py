@@ -1,0 +1,148 @@
+"""A local AWS that is killed and started again: its folder on a small disk, its clock behind ours.
+
+Where this process is root and may mount, the folder is a tmpfs, which a file can fill. Where
+libfaketime is there (Debian's package faketime), the services' clock is moved by a file; functions
+keep the machine's clock, as on AWS theirs is not that of the services.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import psutil
+from tests.kits.local_aws import FREE_PORTS, LocalAws, LocalAwsFailed, start_local_aws
+
+__all__ = ["MEBIBYTE", "PARAMETERS", "Stage"]
+
+MEBIBYTE = 1 << 20
+DISK = 400 * MEBIBYTE
+#: a killed worker's message comes back after six times its time-out
+PARAMETERS = {
+    "WorkBatchSize": "10",
+    "WorkTimeoutSeconds": "3",
+    "WorkMaxConcurrency": "2",
+    "StreamWindowSeconds": "5",
+    "StreamShards": "2",
+}
+FAKETIME = "/usr/lib/*-linux-gnu/faketime/libfaketimeMT.so.1"
+TRIES = 5
+
+
+class Stage:
+    """A local AWS in `folder`, on the same ports after each start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = folder / "state"
+        self.state.mkdir()
+        self._folder = folder
+        self._clock = folder / "clock"
+        self._killed = 0
+        self._ballast = self.state / "ballast"
+        self.mounted = self._mount()
+        self.faketime = next(iter(Path("/").glob(FAKETIME.lstrip("/"))), None)
+        self.no_disk = "" if self.mounted else "no tmpfs can be mounted here (not root)"
+        self.no_clock = "" if self.faketime else "libfaketime is not here (apt install faketime)"
+        self._options: tuple[str, ...] = FREE_PORTS
+        self._through: tuple[str, ...] = ()
+        if self.faketime is not None:
+            self.jump(0.0)
+            self._through = (
+                "env",
+                f"LD_PRELOAD={self.faketime}",
+                f"FAKETIME_TIMESTAMP_FILE={self._clock}",
+                "FAKETIME_CACHE_DURATION=1",
+                "FAKETIME_DONT_FAKE_MONOTONIC=1",
+                "FAKETIME_DISABLE_SHM=1",
+            )
+        #: set while a server answers
+        self.up = threading.Event()
+        try:
+            self.local = self.start()
+        except LocalAwsFailed:
+            self._unmount()
+            raise
+
+    def start(self) -> LocalAws:
+        """Start a server on what is kept.
+
+        Raises:
+            LocalAwsFailed: it does not start, several times.
+        """
+        for attempt in range(TRIES):
+            try:
+                self.local = start_local_aws(
+                    self.state,
+                    parameters=PARAMETERS,
+                    options=self._options,
+                    through=self._through,
+                )
+                break
+            except LocalAwsFailed as error:
+                # another process may have taken the port meanwhile
+                if "is taken" not in str(error) or attempt + 1 == TRIES:
+                    raise
+                time.sleep(2)
+        ports = [url.rpartition(":")[2] for url in (self.local.endpoint_url, self.local.api_url)]
+        self._options = ("--port", ports[0], "--api-port", ports[1])
+        return self.local
+
+    def kill(self) -> None:
+        """End the server as a power failure would; its environments end with it."""
+        self.local.process.kill()
+        self.local.process.wait()
+        self._keep_log()
+
+    def environments(self) -> list[psutil.Process]:
+        """The processes of functions."""
+        try:
+            return psutil.Process(self.local.process.pid).children()
+        except psutil.NoSuchProcess:
+            return []
+
+    def jump(self, seconds: float) -> None:
+        """Let the services' clock be `seconds` before or behind the machine's."""
+        partial = self._clock.with_suffix(".partial")
+        partial.write_text(f"{seconds:+.0f}\n")
+        partial.replace(self._clock)
+
+    def fill(self) -> None:
+        """Fill the disk."""
+        with self._ballast.open("wb") as file:
+            try:
+                while True:
+                    file.write(b"\0" * MEBIBYTE)
+                    file.flush()
+            except OSError:
+                return
+
+    def free(self) -> None:
+        """Give the disk its space back."""
+        self._ballast.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Stop the server and unmount its disk."""
+        try:
+            self.local.stop()
+        finally:
+            self._keep_log()
+            self._unmount()
+
+    def _keep_log(self) -> None:
+        shutil.copy(self.state / "up.log", self._folder / f"up-{self._killed}.log")
+        self._killed += 1
+
+    def _unmount(self) -> None:
+        if self.mounted:
+            subprocess.run(["umount", "-l", self.state], check=False)
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def _mount(self) -> bool:
+        if os.geteuid() != 0 or shutil.which("mount") is None:
+            return False
+        words = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(self.state)]
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
