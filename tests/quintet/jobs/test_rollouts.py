@@ -21,12 +21,10 @@ from quintet.errors import ModelFailure, Transient
 from quintet.jobs.captures import JobCaptures
 from quintet.jobs.job import Job, JobRollout
 from quintet.jobs.memory import MemoryBlobs, MemoryJobs
-from quintet.jobs.routing import rollout_of, route_of
 from quintet.jobs.submit import Submitter
 from quintet.protocols.http import Request
 from quintet.protocols.registry import RECORDS
 from quintet.serving import RequestContext
-from quintet.serving.routes import Route
 from quintet.serving.routing import bucket
 
 HALF = JobRollout("r1", 1, 4, 0.5)
@@ -210,23 +208,6 @@ def test_an_accepted_job_keeps_the_rollout_and_a_pinned_one_does_not() -> None:
 
     assert (accept(None).version, accept(None).rollout) == (3, HALF)
     assert (accept(4).version, accept(4).rollout) == (4, None)
-
-
-@pytest.mark.parametrize(
-    ("route", "kept"),
-    [
-        (ENDED, None),
-        (ROUTE, HALF),
-        (replace(ENDED, shadow=4, rollout="r1", step=-1), JobRollout("r1", -1)),
-        (replace(ENDED, live=4, rollout="r1", step=4), JobRollout("r1", 4, 4, 1.0)),
-    ],
-    ids=["none", "canary", "shadow", "promoted"],
-)
-def test_what_a_job_keeps_of_a_route(route: Route, kept: JobRollout | None) -> None:
-    assert rollout_of(route) == kept
-    accepted = replace(shop("a", OLD_ONE), version=route.live, rollout=kept)
-    found = route_of(accepted, route)
-    assert found == (replace(route, canary_share=kept.share) if kept else None)
 
 
 def test_jobs_keep_their_versions_while_the_share_grows_and_after_the_promotion() -> None:

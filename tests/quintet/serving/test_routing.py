@@ -9,7 +9,7 @@ import pytest
 from tests.kits.canary import ROUTE
 
 from quintet.serving.routes import Route
-from quintet.serving.routing import Choice, assigned, bucket, entity_hash, keys_of
+from quintet.serving.routing import Choice, assigned, bucket, entity_hash, keys_of, row_keys
 
 ENTITIES = [f"c{number}" for number in range(4_000)]
 
@@ -79,7 +79,31 @@ def test_overrides_decide_before_the_share_and_are_no_evidence() -> None:
     }
 
 
+def test_the_canary_is_asked_first_and_the_live_version_last() -> None:
+    route = replace(ROUTE, overrides={"a": 2, "b": 9})
+    assert list(assigned(route, ["a", "b", *ENTITIES[:20]])) == [
+        Choice(4, "canary", "r1#1"),
+        Choice(2, "pinned"),
+        Choice(9, "pinned"),
+        Choice(3, "live", "r1#1"),
+    ]
+
+
+def test_a_share_ends_before_the_bucket_that_equals_it() -> None:
+    share = bucket("shop", "r1", "c1")
+    assert with_canary(replace(ROUTE, canary_share=share), ["c1"]) == set()
+    assert with_canary(replace(ROUTE, canary_share=np.nextafter(share, 1)), ["c1"]) == {"c1"}
+
+
 def test_the_first_row_decides_for_a_whole_request() -> None:
     assert keys_of(["a", "b"], 2, "r", whole=True) == ["a", "a"]
     assert keys_of(["", "b"], 2, "r", whole=True) == ["\0r", "\0r"]
     assert keys_of(["", "b"], 2, "r", whole=False) == ["\0r", "b"]
+
+
+def test_each_row_needs_an_entity_and_an_event() -> None:
+    assert row_keys(["a", ""], ["e1", "e2"]) == ["a", "\0e2"]
+    assert row_keys(None, ["e1", "e2"]) == ["\0e1", "\0e2"]
+    for entities in (["a"], ["a", "b", "c"]):
+        with pytest.raises(ValueError):
+            row_keys(entities, ["e1", "e2"])

@@ -226,8 +226,8 @@ def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
 
 def released(job: Job, lease: Lease, now: float, *, broke: bool = False) -> Job:
     """Release the job for another attempt; `broke`: its run broke off. Raises LostLease."""
-    held, broken = _held(job, lease, now), job.broken + broke
-    return replace(job, state="ACCEPTED", lease=held, broken=broken, updated=now)
+    _require(job, lease, now)
+    return replace(job, state="ACCEPTED", broken=job.broken + broke, updated=now)
 
 
 def settled(job: Job, lease: Lease, outcome: JobOutcome, now: float) -> Job:
@@ -242,7 +242,7 @@ def settled(job: Job, lease: Lease, outcome: JobOutcome, now: float) -> Job:
     )
     if job.state in ("DONE", "FAILED") and mine:  # the reply to the first call was lost
         return job
-    _held(job, lease, now)
+    _require(job, lease, now)
     return replace(
         job, state=outcome.state, result=outcome.result, problem=outcome.problem, updated=now
     )
@@ -278,8 +278,8 @@ def expired(job: Job, now: float) -> Job:
     return replace(job, state="EXPIRED", updated=now)
 
 
-def _held(job: Job, lease: Lease, now: float) -> Lease:
-    """Return the stored lease if it is this one and has not expired. Raises LostLease."""
+def _require(job: Job, lease: Lease, now: float) -> None:
+    """Raise LostLease unless the job is held by this lease, which has not expired."""
     held = job.lease
     if (
         job.state != "LEASED"
@@ -288,4 +288,3 @@ def _held(job: Job, lease: Lease, now: float) -> Lease:
         or held.until <= now
     ):
         raise LostLease("the lease on the job is lost")
-    return held
