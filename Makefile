@@ -13,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-wheel test-sam-local test-localstack audit proof lint bench bench-peers foreign-models build deploy lock lock-audit lock-clients lock-localstack clean
+.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-wheel test-sam-local test-localstack audit mutation proof lint bench bench-peers foreign-models build deploy lock lock-audit lock-clients lock-localstack clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ test-sam-local: setup ## run sam local invoke and start-api in containers, by Po
 QUICK ?=
 proof: setup ## show what is claimed from seeds, in half an hour, and write docs/proof.md (QUICK=1: three minutes)
 	$(BIN)/python -m tests.proof $(if $(QUICK),--quick,--write)
+
+SUBJECTS ?=
+mutation: setup ## change each line of the core and see that a fast test fails (SUBJECTS: some only)
+	nice -n 10 $(BIN)/python -m tests.mutation $(if $(SUBJECTS),--only $(SUBJECTS))
 
 audit: setup .venv-audit/.ready ## read code, template and locks with bandit, checkov, pip-audit; write SBOMs
 	$(BIN)/python -m tests.audit .venv-audit/bin

@@ -31,6 +31,12 @@ PARTS = (
         ("--times", "3"),
     ),
     Part(
+        "A changed line of what decides fails a fast test",
+        "tests.mutation",
+        ("--only", "leases", "--sample", "9"),
+        ("--sample", "1"),
+    ),
+    Part(
         "The same rows are answered alike in every form",
         "tests.differential",
         ("--cases", "3000"),
