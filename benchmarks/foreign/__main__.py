@@ -2,7 +2,8 @@
 
 With `--export`, the cases are made first, in an environment of their own (build/foreign/venv):
 torch, CatBoost and the like are large. So are the sections on exporters of
-docs/bring-your-model.md that need these. The table is docs/foreign-models.md.
+docs/bring-your-model.md that need these, and what docs/cookbook/torch.md trains, which is kept
+beside the page. The table is docs/foreign-models.md.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ import tempfile
 import time
 from pathlib import Path
 
+import onnx
 from benchmarks.foreign.cases import cases
 from benchmarks.foreign.exports.case import OUT
 from benchmarks.foreign.page import PAGE, page
 from benchmarks.foreign.paths import Paths
 from benchmarks.foreign.serving import Found, from_json, serve, to_json
 from benchmarks.foreign.snippets import LIGHT, snippets
+from docs.recipes import COOKBOOK, training
 from tests.kits.local_aws import start_local_aws
 
 from quintet_cli.stage import Stage
+from quintet_publish.kit import drop_notes
 
 BUILD = Path("build/foreign")
 RESULTS = BUILD / "results.json"
@@ -83,6 +87,19 @@ def export() -> None:
                 snippet.run(str(python.absolute()), Path(folder))
                 snippet.publish(Path(folder))
             print(f"docs/bring-your-model.md: {snippet.title} publishes", flush=True)
+    train_recipe(python.absolute())
+
+
+def train_recipe(python: Path) -> None:
+    """Run the script of docs/cookbook/torch.md; `make test` goes on from what it writes."""
+    folder = COOKBOOK / "torch"
+    code = training(folder.with_suffix(".md"))
+    assert code is not None
+    subprocess.run([str(python), "-W", "ignore", "-c", code], cwd=folder, check=True)
+    model = onnx.load(folder / "knocks.onnx")
+    drop_notes(model)  # they name files of this machine
+    onnx.save(model, folder / "knocks.onnx")
+    print("docs/cookbook/torch.md: trained", flush=True)
 
 
 if __name__ == "__main__":
