@@ -1,180 +1,93 @@
-"""A campaign: clients at work while a nemesis makes faults, then a pause until all has ended."""
+"""A campaign: clients at work, under faults or for long; then all that they did is checked."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.histories.checker import check
-from tests.histories.clients import Client, World, run_all
-from tests.histories.counted import FED, LABELLED, STREAMED, Compacting, Feedback, Labels, Records
+from tests.histories.clients import World
+from tests.histories.crowd import Crowd, publish_models, register, unreached
 from tests.histories.history import Anomaly, Operation, Recorder, read
-from tests.histories.jobs import ENDPOINT, Jobs, Listener
-from tests.histories.jobs import MODEL as WORKED
-from tests.histories.nemesis import Heart, Nemesis
+from tests.histories.jobs import Listener
+from tests.histories.nemesis import Nemesis
 from tests.histories.stage import Stage
-from tests.histories.tables import MODEL as TABLED
-from tests.histories.tables import Dropping, TableReader
-from tests.histories.versions import Asker, Publishing, publish
-from tests.kits import models
-from tests.kits.switched import CONTRACT, ROWS
-from typer.testing import CliRunner
+from tests.histories.steady import Sampler, Trend, trends
 
-from quintet_cli.app import app
 from quintet_cli.receiver import receiving
 
-__all__ = ["Outcome", "run"]
-
-#: how long jobs may take to end once nothing goes wrong any more: a killed worker's come back
-PATIENCE = 240.0
-#: before the first fault: something is there, and kept
-HEAD_START = 4.0
-#: what must be answered at least once, else a campaign shows nothing
-REACHED = (
-    *("submit", "look", "webhook", "ask", "publish", "promote", "withdraw", "compact"),
-    *("drop", "read_table", "send_feedback", "send_labels", "send_records"),
-)
+__all__ = ["Outcome", "run", "run_steadily"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """What a campaign did, and what its checker found."""
 
-    operations: list[Operation]
-    faults: Counter[str]
+    operations: list[Operation] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
     #: seconds that each kill of the server lost
-    lost: list[float]
+    lost: list[float] = field(default_factory=list)
     #: faults that this machine cannot make, with the reason
-    skipped: dict[str, str]
-    anomalies: list[Anomaly]
+    skipped: dict[str, str] = field(default_factory=dict)
+    trends: list[Trend] = field(default_factory=list)
+    anomalies: list[Anomaly] = field(default_factory=list)
 
 
 def run(folder: Path, seconds: float, seed: int) -> Outcome:
     """Run a campaign of so many seconds of faults; its history is history.jsonl in `folder`."""
+    outcome = Outcome()
+    with _crowd(folder, seed, outcome) as crowd:
+        stage = crowd.world.stage
+        skipped = {"fill_disk": stage.no_disk, "jump_clock": stage.no_clock}
+        outcome.skipped = {name: reason for name, reason in skipped.items() if reason}
+        nemesis = Nemesis(crowd.world, crowd.heart)
+        outcome.faults, outcome.lost = nemesis.made, nemesis.lost
+        crowd.work(lambda: nemesis.run(seconds))
+    return outcome
+
+
+def run_steadily(folder: Path, seconds: float, seed: int) -> Outcome:
+    """Run the same clients for so many seconds without faults, and measure what is used."""
+    outcome = Outcome()
+    with _crowd(folder, seed, outcome) as crowd:
+        operations = crowd.world.recorder.operations
+        sampler = Sampler(crowd.world.stage, lambda: len(operations))
+        sampler.start()
+        crowd.work(lambda: time.sleep(seconds))
+        sampler.stop()
+        outcome.trends = trends(sampler.series)
+    outcome.anomalies += [
+        Anomaly("what is used stays", f"{one.name} grew by {one.growth:.1f}, over {one.bound:g}")
+        for one in outcome.trends
+        if not one.flat
+    ]
+    return outcome
+
+
+@contextmanager
+def _crowd(folder: Path, seed: int, outcome: Outcome) -> Iterator[Crowd]:
+    """Clients of a new local AWS; afterwards their work ends, and their history is checked."""
     recorder = Recorder(folder / "history.jsonl")
     stage = Stage(folder)
     try:
         world = World(stage, recorder, seed)
         listener = Listener(recorder)
         with receiving(listener) as url:
-            listener.secrets += _register(stage, url)
-            _publish(world)
+            listener.secrets += register(stage, url)
+            publish_models(world)
             crowd = Crowd(world)
-            nemesis = Nemesis(world, crowd.heart)
-            crowd.disturbed(nemesis, seconds)
+            yield crowd
             crowd.settle(listener)
     finally:
         stage.close()
         recorder.close()
-    skipped = {"fill_disk": stage.no_disk, "jump_clock": stage.no_clock}
-    return Outcome(
-        recorder.operations,
-        nemesis.made,
-        nemesis.lost,
-        {name: reason for name, reason in skipped.items() if reason},
-        [
-            *check(read(folder / "history.jsonl")),
-            *(
-                Anomaly("a campaign does everything", f"{name} was never answered")
-                for name in unreached(recorder.operations)
-            ),
-        ],
-    )
-
-
-def unreached(operations: list[Operation]) -> list[str]:
-    """What was never answered."""
-    answered = {one.does for one in list(operations) if one.status and one.status < 300}
-    return sorted(set(REACHED) - answered)
-
-
-def _register(stage: Stage, url: str) -> list[str]:
-    words = ["endpoints", "add", ENDPOINT, url, "--state", str(stage.state)]
-    done = CliRunner().invoke(app, words)
-    assert done.exit_code == 0, done.output
-    return re.findall(r"whsec_\S+", done.output)
-
-
-def _publish(world: World) -> None:
-    """Publish the models that do not change."""
-    registry = world.stage.local.registry
-    for name in (WORKED, TABLED):
-        publish(replace(CONTRACT, name=name, version=1), registry)
-    models.publish_graph(FED, models.log_graph(), models.ROWS["log"], registry)
-    models.publish_graph(LABELLED, models.shop_graph(), models.ROWS["shop"], registry)
-    models.publish_graph(STREAMED, models.log_graph(), ROWS, registry)
-
-
-class Crowd:
-    """All clients of a campaign."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.heart = Heart(world)
-        self.jobs = [Jobs(world, f"jobs-{number}") for number in (1, 2)]
-        self.readers = [TableReader(world, f"reader-{number}") for number in (1, 2)]
-        self.senders = [Feedback(world, "fed"), Labels(world, "told"), Records(world, "read")]
-        self.everyone: list[Client] = [
-            self.heart,
-            *self.jobs,
-            *self.readers,
-            *self.senders,
-            Dropping(world, "dropping"),
-            Compacting(world, "compacting"),
-            Publishing(world, "publishing"),
-            *(Asker(world, f"asker-{number}") for number in (1, 2)),
-        ]
-
-    def disturbed(self, nemesis: Nemesis, seconds: float) -> None:
-        """Let all work under faults; what was sent is acknowledged at the end."""
-        self.world.stage.up.set()
-        threads = run_all(self.everyone)
-        try:
-            time.sleep(HEAD_START)
-            nemesis.run(seconds)
-            until = time.monotonic() + PATIENCE  # on a busy machine little was done
-            while unreached(self.world.recorder.operations) and time.monotonic() < until:
-                time.sleep(0.5)
-        finally:
-            self.world.ended.set()
-            for thread in threads:
-                thread.join()
-
-    def settle(self, listener: Listener) -> None:
-        """Wait until what the last server took has ended, at most `PATIENCE`, and count."""
-        kills = [one.began for one in self.world.recorder.operations if one.does == "kill_server"]
-        since = max(kills, default=0.0)
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until and not self._settled(since, listener.heard):
-            time.sleep(0.5)
-        for sender in self.senders:
-            for chosen in sender.due:
-                sender.send(*chosen)
-            sender.count()
-        now = time.monotonic()
-        self.world.recorder.add(Operation("finish", "campaign", now, now))
-
-    def _settled(self, since: float, heard: set[str]) -> bool:
-        """Whether the jobs, runs and records since then have ended."""
-        settled = [one.settle(since) for one in self.jobs]
-        mine = {
-            one.jobs.get(key) for one in self.jobs for key, at in one.first.items() if at > since
-        }
-        history = self.world.recorder.operations
-        runs = {
-            one.told["run"]
-            for one in history
-            if one.does == "drop" and one.status == 200 and one.began > since
-        }
-        ended = self.readers[0].ended(runs)
-        records = next(one for one in self.senders if one.kind == "records")
-        sent = {
-            id
-            for one in history
-            if one.does == "send_records" and one.status == 200 and one.began > since
-            for id in one.told["ids"]
-        }
-        return all(settled) and mine <= heard and runs <= ended and sent <= set(records.counts())
+    outcome.operations = recorder.operations
+    outcome.anomalies += check(read(folder / "history.jsonl"))
+    outcome.anomalies += [
+        Anomaly("a campaign does everything", f"{name} was never answered")
+        for name in unreached(recorder.operations)
+    ]

@@ -47,6 +47,7 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         self.operations: list[Operation] = []
+        self.answered = 0
         self._lock = threading.Lock()
         self._file = path.open("w", encoding="utf-8", buffering=1)
 
@@ -55,6 +56,7 @@ class Recorder:
         line = json.dumps(asdict(operation))
         with self._lock:
             self.operations.append(operation)
+            self.answered += operation.status is not None
             self._file.write(line + "\n")
         return operation
 

@@ -19,6 +19,9 @@ __all__ = ["Heart", "Nemesis"]
 #: the farthest that the services' clock is from the machine's, in seconds
 FARTHEST = 60
 BEATS = "history#beat"
+#: answers between two faults: on a busy machine faults alone would be left. And most seconds
+ANSWERS = {"kill_server": 60, "kill_environment": 8}
+MOST = 60.0
 
 
 class Heart(Client):
@@ -57,7 +60,9 @@ class Nemesis:
         self._stage = world.stage
         self._heart = heart
         self._draw = random.Random(f"{world.seed} nemesis")
-        self._full = False
+        #: until when the disk was full
+        self._freed = float("-inf")
+        self._answered = 0
         self.made: Counter[str] = Counter()
         self.lost: list[float] = []
 
@@ -81,8 +86,17 @@ class Nemesis:
                 if time.monotonic() >= until and self.made[name]:
                     continue
                 time.sleep(self._draw.uniform(0.5, 3.0))
+                self._wait(ANSWERS.get(name, 0))
                 kinds[name]()
         self._stage.jump(0.0)
+
+    def _wait(self, answers: int) -> None:
+        """Wait until there are so many more answers since the last fault."""
+        until = time.monotonic() + MOST
+        recorder = self._world.recorder
+        while recorder.answered < self._answered + answers and time.monotonic() < until:
+            time.sleep(0.1)
+        self._answered = recorder.answered
 
     def kill_environment(self) -> None:
         """Kill the process of one environment."""
@@ -102,27 +116,24 @@ class Nemesis:
         began = time.monotonic()
         self._stage.up.clear()
         self._stage.kill()
-        if self._full:
-            self._stage.free()
+        self._stage.free()
         self._stage.start()
         kept = self._heart.kept()
         self.lost.append(began - kept)
-        self._note("kill_server", began, kept=kept, full=self._full)
-        self._full = False
+        self._note("kill_server", began, kept=kept, freed=min(self._freed, began))
         self._stage.up.set()
 
     def fill_disk(self) -> None:
         """Fill the disk for some seconds; sometimes the server is killed meanwhile."""
         began = time.monotonic()
-        self._full = True
+        self._freed = float("inf")
         self._stage.fill()
         time.sleep(self._draw.uniform(2, 6))
         if self._draw.random() < 0.3:
             self.kill_server()
         self._stage.free()
+        self._freed = time.monotonic()
         self._note("fill_disk", began)
-        time.sleep(3)  # what is due is written
-        self._full = False
 
     def jump_clock(self) -> None:
         """Move the services' clock."""

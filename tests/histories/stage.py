@@ -31,6 +31,7 @@ PARAMETERS = {
 }
 FAKETIME = "/usr/lib/*-linux-gnu/faketime/libfaketimeMT.so.1"
 TRIES = 5
+START_SECONDS = 300.0
 
 
 class Stage:
@@ -80,6 +81,7 @@ class Stage:
                     parameters=PARAMETERS,
                     options=self._options,
                     through=self._through,
+                    seconds=START_SECONDS,
                 )
                 break
             except LocalAwsFailed as error:

@@ -80,8 +80,8 @@ def count(kind: str, **counts: int) -> Operation:
     return op(f"count_{kind}", 499, counts=counts)
 
 
-def kill(began: float = KILL, kept: float = KEPT, full: bool = False) -> Operation:
-    return op("kill_server", began, None, kept=kept, full=full)
+def kill(began: float = KILL, kept: float = KEPT, freed: float = 0.0) -> Operation:
+    return op("kill_server", began, None, kept=kept, freed=freed)
 
 
 def counted(kind: str, *operations: Operation, **counts: int) -> list[Operation]:
@@ -133,8 +133,8 @@ PLANTED: list[tuple[str, list[Operation]]] = [
     ("each counts once", counted("feedback", send("feedback", 1, "a"), a=2)),
     ("each counts once", counted("records", send("records", 1, "a"), a=2)),
     ("nothing is made up", counted("labels", send("labels", 1, "a"), a=1, b=1)),
-    ("a kill loses the last seconds", [kill(kept=80)]),
-    ("what is kept stays", [kill(), kill(200, kept=94, full=True)]),
+    ("a kill loses the last seconds", [kill(kept=60)]),
+    ("what is kept stays", [kill(), kill(110, kept=94)]),
 ]
 
 #: histories that are as they must be
@@ -164,7 +164,7 @@ GOOD: list[list[Operation]] = [
     # a stream's records are not kept, but what was made of them is
     counted("records", send("records", 1, "a"), send("records", 2, "b"), kill(), a=1),
     # nothing is kept while the disk is full
-    [submit(90), kill(kept=80, full=True), submit(101, "j2")],
+    [submit(90), kill(kept=40, freed=85), submit(101, "j2")],
 ]
 
 

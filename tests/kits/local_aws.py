@@ -98,6 +98,8 @@ def start_local_aws(
     parameters: Mapping[str, str] | None = None,
     options: tuple[str, ...] = FREE_PORTS,
     through: tuple[str, ...] = (),
+    *,
+    seconds: float = START_SECONDS,
 ) -> LocalAws:
     """Start a local AWS, on free ports unless told otherwise, and wait until it serves.
 
@@ -112,7 +114,7 @@ def start_local_aws(
     command += [f"--parameter={name}={value}" for name, value in (parameters or {}).items()]
     with (state / "up.log").open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + seconds
     found = state / "local.json"
     while not _is_of(found, process.pid):
         if process.poll() is not None or time.monotonic() > deadline:
