@@ -196,6 +196,12 @@ def test_an_object_is_put_once(stream_aws: StreamAws) -> None:
     assert bucket.get("quarantine/a.jsonl") == first
     with pytest.raises(Transient, match="S3 answered NoSuchKey"):
         bucket.get("quarantine/b.jsonl")
+    bucket.put("quarantine/c.jsonl", second)
+    assert bucket.keys("quarantine/", "quarantine/a") == [
+        "quarantine/a.jsonl",
+        "quarantine/c.jsonl",
+    ]
+    assert bucket.keys("quarantine/", "quarantine/a.jsonl") == ["quarantine/c.jsonl"]
 
 
 def test_a_row_with_an_id_that_comes_again_is_scored_once(

@@ -102,6 +102,13 @@ class Faults:
                 clog = _Clog(fault, begin, min(self.calm, begin + chance.uniform(1, most)))
                 self._clogs.setdefault(port, []).append(clog)
 
+    def fail(self, where: str, start: float, end: float) -> None:
+        """Let a port, or one call site, not answer for that time, in whatever weather."""
+        fault = Fault(where, 0, CLOGGED)
+        if self._allowed(fault):
+            self._clogs.setdefault(where, []).append(_Clog(fault, start, end))
+        self.calm = max(self.calm, end)
+
     def number(self, stream: str) -> int:
         """The number of the next draw of a stream."""
         self._numbers[stream] += 1
@@ -117,7 +124,8 @@ class Faults:
         self.sites[site] = kinds
         if now >= self.calm:
             return None
-        for clog in self._clogs.get(site.partition(".")[0], ()):
+        clogs = self._clogs.get(site.partition(".")[0], []) + self._clogs.get(site, [])
+        for clog in clogs:
             if clog.start <= now < clog.end and "throttled" in kinds:
                 if clog.fault not in self.happened:
                     self.happened.append(clog.fault)

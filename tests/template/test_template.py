@@ -45,6 +45,7 @@ from quintet.settings import (
     WorkSettings,
     read,
 )
+from quintet.streaming.commit_log import GIVEN_UP_SECONDS
 from quintet.telemetry.metrics import METRICS
 from quintet.webhooks.delivery import Attempt, Delivery, after
 from quintet_local.plan import Plan, plan
@@ -700,6 +701,8 @@ def test_a_poison_record_of_the_stream_ends_whole_in_s3_and_holds_its_shard_for_
         "MetricsConfig": {"Metrics": ["EventCount"]},
         "DestinationConfig": {"OnFailure": {"Destination": identity("StreamBucket")}},
     }
+    window = PLAN.template.source["Parameters"]["StreamWindowSeconds"]["MaxValue"]
+    assert GIVEN_UP_SECONDS + window < mapping["MaximumRecordAgeInSeconds"] - 300, "clocks differ"
 
 
 def test_how_jobs_are_gathered_is_for_parameters_to_say() -> None:

@@ -26,12 +26,13 @@ from quintet.serving.crashes import CrashLog
 from quintet.serving.model_cache import PublishedModel
 from quintet.streaming.alerts import AlertNotifier, MemoryAlertChannel, MemoryAlertState
 from quintet.streaming.checkpoints import Ahead, Checkpoint, MemoryCheckpoints, furthest
-from quintet.streaming.commit_log import MemorySink
+from quintet.streaming.commit_log import GIVEN_UP_SECONDS, MemorySink
 from quintet.streaming.decoding import decode
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch
 from quintet.streaming.record_ids import MemoryScoredIds
 from quintet.streaming.scorer import Scorer, ShardOutcome
+from quintet.streaming.sequences import padded
 from quintet.streaming.windows import MemoryWindows
 
 
@@ -184,6 +185,23 @@ def test_the_word_of_who_wrote_first_counts() -> None:
     ]
     assert outcome.refused == {("log", 1): 0, ("log", 2): 2}
     assert {key[2]: one.version for key, one in place.latest.stored.items()} == {"m2": 1, "m3": 1}
+
+
+@pytest.mark.parametrize("past", [100.0, 0.0], ids=["", "an hour begins after the first"])
+@pytest.mark.parametrize("left", [1, 2, 3])
+def test_rows_after_records_that_were_given_up_are_in_the_sink_once(left: int, past: float) -> None:
+    """An hour after an invocation that put its objects and ended before its checkpoint."""
+    records = [data(reading(f"m{n}", x=float(n % 3))) for n in range(5)]
+    at = (NOW - GIVEN_UP_SECONDS) // 3600 * 3600 - 3600 + past
+    arrived = np.array([at - 2.0, *(at + n for n in range(1, 5))])
+    place = Place(OnnxModel(METER, models.log_graph()))
+    place.take(replace(shard_batch(*records[:4]), arrived=arrived[:4]))
+    place.checkpoints.stored.clear()
+    rest = replace(shard_batch(*records[left:], first=left), arrived=arrived[left:])
+    assert place.take(rest).failed is None
+    assert place.predictions()["sequence"] == [sequence(n) for n in (1, 2, 4)]
+    assert [line[0] for line in place.quarantine()] == [sequence(0), sequence(3)]
+    assert place.checkpoints.read(rest.shard).done == padded(sequence(4))
 
 
 def test_columns_that_tell_where_a_row_is_from_are_not_hidden_by_outputs() -> None:

@@ -104,12 +104,16 @@ class S3:
         checked(response)
         return True
 
-    def pages(self, bucket: str, prefix: str, delimiter: str = "") -> Iterator[AwsResponse]:
+    def pages(
+        self, bucket: str, prefix: str, delimiter: str = "", *, after: str = ""
+    ) -> Iterator[AwsResponse]:
         """Yield the pages of a listing, for `listed` or `folders`; the last may be an error.
 
-        Raises the same as `send`.
+        Keys up to `after` are left out. Raises the same as `send`.
         """
         query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
+        if after:
+            query["start-after"] = after
         if delimiter:
             query["delimiter"] = delimiter
         while True:

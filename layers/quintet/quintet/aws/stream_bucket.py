@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quintet.aws.client import AwsClient
-from quintet.aws.s3 import S3, checked
+from quintet.aws.s3 import S3, checked, listed
 from quintet.streaming.commit_log import Stored
 
 __all__ = ["StreamBucket"]
@@ -37,3 +37,8 @@ class StreamBucket:
         """See `Sink.get`."""
         found = checked(self._s3.get(self._bucket, key))
         return Stored(found.body, found.headers[_LAST])
+
+    def keys(self, prefix: str, after: str) -> list[str]:
+        """See `Sink.keys`."""
+        pages = self._s3.pages(self._bucket, prefix, after=after)
+        return [found.key for page in pages for found in listed(checked(page))]

@@ -180,7 +180,7 @@ class Scorer:
         quarantine = ShardQuarantine(shard_batch)
         quarantine.add_undecodable(item for item in decoded.undecodable if new[item.record])
         outcome.undecodable = len(quarantine.records)
-        commit_log = CommitLog(self.sink, checkpoint, shard_batch)
+        commit_log = CommitLog(self.sink, checkpoint, shard_batch, outcome.oldest_seconds)
         for one in scored:
             refused = self._store(one, new, commit_log, outcome)
             self._capture(one, shard_batch, refused)
