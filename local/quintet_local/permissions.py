@@ -2,9 +2,9 @@
 those of keys.
 
 Nothing is refused, because templates of all kinds run here; calls that AWS would refuse are
-reported, and so is what the calls used of the policies. Only calls by functions are checked: they
-sign with access keys of their own. Roles with managed policies that are not known here, and calls
-of unknown services, count as allowed.
+reported, and so is what the calls used of the policies. Only calls by functions, and by links that
+they signed, are checked: they sign with access keys of their own. Roles with managed policies that
+are not known here, and calls of unknown services, count as allowed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 from quintet_local.needs import Need, needs
 from quintet_local.plan import Plan
@@ -86,7 +87,9 @@ class Permissions:
         self._used: dict[Use, None] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
+        signed = _SIGNED.search(
+            environ.get("HTTP_AUTHORIZATION") or unquote(environ["QUERY_STRING"])
+        )
         if signed is not None and signed[1] in self._allowed:
             for need in needs(signed[2], environ) or []:
                 if not self._allows(signed[1], need) and len(self._refused) < MOST:

@@ -43,6 +43,7 @@ EXCEPTIONS = ROOT / "tests/template/privileges.toml"
 PARAMETERS = {
     "BatchInputBucketArn": "arn:aws:s3:::inbox",
     "SealedCaptures": "on",
+    "ApiAuth": "keys",
 }
 
 

@@ -194,6 +194,17 @@ def test_what_a_role_does_not_allow_is_told_once_and_passes() -> None:
     assert permissions.refused() == [f"GetScores: dynamodb:PutItem on {table_arn}"]
 
 
+def test_a_link_is_a_call_of_the_role_that_signed_it() -> None:
+    credential = f"X-Amz-Credential={access_key('Runs')}%2F20260101%2Fus-east-1%2Fs3%2Faws4_request"
+    bucket = "quintet-local-scoresbucket"
+    permissions = Permissions(lambda *_: [b"the service"], ALLOWED)
+    for key in ("runs/a", "secrets/a"):
+        link = request("GET", f"/{bucket}/{key}?X-Amz-Expires=900&{credential}")
+        del link["HTTP_AUTHORIZATION"]
+        assert permissions(link, lambda *_: None) == [b"the service"]
+    assert permissions.refused() == [f"Runs: s3:GetObject on arn:aws:s3:::{bucket}/secrets/a"]
+
+
 def test_a_keys_policy_allows_the_roles_that_it_names() -> None:
     planned = plan(load(ROOT / "template.yaml", {"SealedCaptures": "on"}), "http://127.0.0.1:4566")
     allowed = policies(planned)
