@@ -12,10 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BOUND", "Anomaly", "History", "Operation", "Recorder", "read"]
+__all__ = ["BOUND", "SLOW", "Anomaly", "History", "Operation", "Recorder", "read"]
 
 #: a route is read anew every five seconds; the rest is a request's time
 BOUND = 10.0
+#: seconds after which a beat is slow: half of what a function waits for a route
+SLOW = 0.4
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class History:
         self.operations = sorted(operations, key=lambda one: one.began)
         self.kills = [one for one in self.operations if one.does == "kill_server"]
         self._killed = [one.began for one in self.kills]
+        self._slow = [one for one in self.operations if one.does == "slow_beat"]
 
     @cached_property
     def _by_kind(self) -> dict[str, list[Operation]]:
@@ -105,6 +108,15 @@ class History:
             return False
         epoch = self.epoch(earlier)
         return epoch == self.epoch(later) or earlier.ended <= self.kills[epoch].told["kept"]
+
+    def calm(self, until: Operation) -> bool:
+        """Whether the store answered in time from `BOUND` before an operation to its end.
+
+        A function goes on with the route that it has while the store does not answer, as on a
+        machine that has too much to do. Beats that took long (`slow_beat`) tell.
+        """
+        first = until.began - BOUND
+        return not any(one.began < until.ended and one.ended > first for one in self._slow)
 
     @property
     def last(self) -> int:

@@ -54,9 +54,10 @@ def published_is_there(history: History) -> Iterator[Anomaly]:
             for other in published
             if other.told["model"] == one.told["model"]
             and version in (None, other.told["version"])
+            and one.began - other.ended > BOUND
             and history.holds(other, one)
         ]
-        if made and not _ending(history, one):
+        if made and history.calm(one) and not _ending(history, one):
             yield Anomaly("what was published is there", f"{text} is not found")
 
 
@@ -78,7 +79,9 @@ def promoted_answers(history: History) -> Iterator[Anomaly]:
         for live in done:
             late = answer.began - live.ended
             older = answer.told["version"] < live.told["version"]
-            if older and late > BOUND and history.holds(live, answer):
+            if not older or late <= BOUND:
+                continue
+            if history.holds(live, answer) and history.calm(answer):
                 text = (
                     f"version {answer.told['version']} answered {late:.1f} s after "
                     f"{live.told['version']} was made live"
@@ -93,9 +96,10 @@ def withdrawn_is_silent(history: History) -> Iterator[Anomaly]:
         if answer.status != 200:
             continue
         for gone in done:
-            same = all(gone.told[name] == answer.told[name] for name in ("model", "version"))
             late = answer.began - gone.ended
-            if same and late > BOUND and history.holds(gone, answer):
+            if gone.told["version"] != answer.told["version"] or late <= BOUND:
+                continue
+            if history.holds(gone, answer) and history.calm(answer):
                 text = f"version {gone.told['version']} answered {late:.1f} s after its withdrawal"
                 yield Anomaly("what was withdrawn is silent", text)
 

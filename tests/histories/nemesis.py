@@ -12,7 +12,7 @@ from collections import Counter
 
 import psutil
 from tests.histories.clients import Client, World
-from tests.histories.history import Operation
+from tests.histories.history import SLOW, Operation
 
 __all__ = ["Heart", "Nemesis"]
 
@@ -42,6 +42,10 @@ class Heart(Client):
             self.world.stage.local.client("dynamodb").put_item(TableName=table, Item=item)
         except Exception:  # the server has ended; the beat may have come before
             return
+        finally:
+            began, ended = self.sent[-1], time.monotonic()
+            if ended - began > SLOW:
+                self.world.recorder.add(Operation("slow_beat", self.name, began, ended))
 
     def kept(self) -> float:
         """When the beat that a new server knows was sent."""
@@ -77,8 +81,6 @@ class Nemesis:
         }
         if self._stage.no_disk:
             del kinds["fill_disk"]
-        if self._stage.no_clock:
-            del kinds["jump_clock"]
         names = [*kinds, "kill_server", *["kill_environment"] * 6]
         while time.monotonic() < until:
             self._draw.shuffle(names)
@@ -88,7 +90,7 @@ class Nemesis:
                 time.sleep(self._draw.uniform(0.5, 3.0))
                 self._wait(ANSWERS.get(name, 0))
                 kinds[name]()
-        self._stage.jump(0.0)
+        self._stage.jump(0)
 
     def _wait(self, answers: int) -> None:
         """Wait until there are so many more answers since the last fault."""
@@ -137,10 +139,10 @@ class Nemesis:
 
     def jump_clock(self) -> None:
         """Move the services' clock."""
-        seconds = self._draw.uniform(-FARTHEST, FARTHEST)
+        seconds = self._draw.randint(-FARTHEST, FARTHEST)
         began = time.monotonic()
         self._stage.jump(seconds)
-        self._note("jump_clock", began, seconds=round(seconds))
+        self._note("jump_clock", began, seconds=seconds)
 
     def _note(self, does: str, began: float, **told: object) -> None:
         self.made[does] += 1

@@ -1,8 +1,7 @@
-"""A local AWS that is killed and started again: its folder on a small disk, its clock behind ours.
+"""A local AWS that is killed and started again, on a small disk, with a clock that jumps.
 
-Where this process is root and may mount, the folder is a tmpfs, which a file can fill. Where
-libfaketime is there (Debian's package faketime), the services' clock is moved by a file; functions
-keep the machine's clock, as on AWS theirs is not that of the services.
+Where this process is root and may mount, its folder is a tmpfs, which a file can fill. The clock is
+that of the services (`clocked`): functions keep the machine's, as on AWS theirs is another one.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -24,12 +24,11 @@ DISK = 400 * MEBIBYTE
 #: a killed worker's message comes back after six times its time-out
 PARAMETERS = {
     "WorkBatchSize": "10",
-    "WorkTimeoutSeconds": "3",
+    "WorkTimeoutSeconds": "5",
     "WorkMaxConcurrency": "2",
     "StreamWindowSeconds": "5",
     "StreamShards": "2",
 }
-FAKETIME = "/usr/lib/*-linux-gnu/faketime/libfaketimeMT.so.1"
 TRIES = 5
 START_SECONDS = 300.0
 
@@ -45,21 +44,10 @@ class Stage:
         self._killed = 0
         self._ballast = self.state / "ballast"
         self.mounted = self._mount()
-        self.faketime = next(iter(Path("/").glob(FAKETIME.lstrip("/"))), None)
         self.no_disk = "" if self.mounted else "no tmpfs can be mounted here (not root)"
-        self.no_clock = "" if self.faketime else "libfaketime is not here (apt install faketime)"
         self._options: tuple[str, ...] = FREE_PORTS
-        self._through: tuple[str, ...] = ()
-        if self.faketime is not None:
-            self.jump(0.0)
-            self._through = (
-                "env",
-                f"LD_PRELOAD={self.faketime}",
-                f"FAKETIME_TIMESTAMP_FILE={self._clock}",
-                "FAKETIME_CACHE_DURATION=1",
-                "FAKETIME_DONT_FAKE_MONOTONIC=1",
-                "FAKETIME_DISABLE_SHM=1",
-            )
+        self.jump(0)
+        self._through = (sys.executable, "-m", "tests.histories.clocked", str(self._clock))
         #: set while a server answers
         self.up = threading.Event()
         try:
@@ -106,10 +94,10 @@ class Stage:
         except psutil.NoSuchProcess:
             return []
 
-    def jump(self, seconds: float) -> None:
+    def jump(self, seconds: int) -> None:
         """Let the services' clock be `seconds` before or behind the machine's."""
         partial = self._clock.with_suffix(".partial")
-        partial.write_text(f"{seconds:+.0f}\n")
+        partial.write_text(str(seconds))
         partial.replace(self._clock)
 
     def fill(self) -> None:

@@ -51,21 +51,24 @@ class TableReader(Client):
 
     pause = 1.0
 
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world, name)
+        self._ended: set[str] = set()
+
     def step(self) -> None:
         """Read it once."""
         self.call("read_table", self._read)
 
     def ended(self, runs: set[str]) -> set[str]:
-        """Record which of these runs have succeeded; returns them."""
-        found = set()
-        for run in sorted(runs):
+        """Record which of these runs have succeeded; returns those that had before, too."""
+        for run in sorted(runs - self._ended):
             if self._get(RunPaths(MODEL, run).manifest) is not None:
-                found.add(run)
+                self._ended.add(run)
                 now = time.monotonic()
                 self.world.recorder.add(
                     Operation("run_ended", self.name, now, now, 200, {"run": run})
                 )
-        return found
+        return self._ended
 
     def _read(self) -> dict[str, Any]:
         pointer = self._get(pointer_key(MODEL, None))

@@ -80,6 +80,10 @@ def count(kind: str, **counts: int) -> Operation:
     return op(f"count_{kind}", 499, counts=counts)
 
 
+def slow(began: float) -> Operation:
+    return op("slow_beat", began, None)
+
+
 def kill(began: float = KILL, kept: float = KEPT, freed: float = 0.0) -> Operation:
     return op("kill_server", began, None, kept=kept, freed=freed)
 
@@ -113,10 +117,10 @@ PLANTED: list[tuple[str, list[Operation]]] = [
     ("answers are right", [look(1, version=2)]),
     ("valid requests are taken", [op("ask", 1, 400, model="m", pinned=None)]),
     ("valid requests are taken", [op("submit", 1, 500, key="k1")]),
-    ("what was published is there", [publish(1), missing(2)]),
+    ("what was published is there", [publish(1), missing(12)]),
     ("what was published is there", [publish(1), kill(), missing(102)]),
-    ("what was published is there", [publish(1), withdraw(4), missing(2)]),
-    ("what was published is there", [publish(1), publish(50, 2), missing(60, None)]),
+    ("what was published is there", [publish(1), withdraw(14), missing(12)]),
+    ("what was published is there", [publish(1), publish(50, 2), missing(55, None)]),
     ("a promoted version answers", [promote(1), ask(12)]),
     ("a promoted version answers", [promote(1), kill(), ask(112)]),
     ("what was withdrawn is silent", [withdraw(1), ask(12, pinned=1)]),
@@ -151,6 +155,11 @@ GOOD: list[list[Operation]] = [
     [submit(1), webhook(96), kill(), webhook(103, body="later"), look(104), FINISH],
     # a version may answer for some seconds after it was withdrawn, and is not found after that
     [publish(1), withdraw(2), ask(11, pinned=1), missing(13)],
+    [publish(1), missing(10)],
+    # nor is a route read while the store does not answer
+    [publish(1), slow(5), missing(12)],
+    [promote(1), ask(12), slow(12)],
+    [withdraw(1), slow(11), ask(14, pinned=1)],
     [publish(1), op("withdraw", 2, None, model="m", version=1), missing(13)],
     [promote(1), ask(10), ask(20, 2), ask(21, 1, pinned=1)],
     # a killed environment, an unanswered request
