@@ -458,6 +458,21 @@ def test_watch_follows_a_rollout_to_its_end(
     assert told[1].startswith("no evidence: failures: 0 of the ")
 
 
+def test_watch_says_how_a_rollout_has_just_ended(stand: Stand) -> None:
+    stand.quintet("start", "shop", 2)
+    stand.quintet("rollback", "shop", "--reason", "too slow")
+    *told, state = stand.quintet("watch", "shop", code=1).splitlines()
+    assert [re.sub("  +", " | ", line).split("Z | ")[1] for line in told] == [
+        f"started | version 2 in shadow | {getpass.getuser()}",
+        f"rolled back | version 1 live | {getpass.getuser()} | too slow",
+    ]
+    assert state.startswith("shop: version 1 is live; no rollout is in progress.")
+    routes = stand.server.written.routes
+    stored = routes.read("shop")
+    assert routes.write(transitions.make_live(stored, 3, routes.history("shop")[-1].cause))
+    assert stand.quintet("watch", "shop") == stand.quintet("status", "shop")
+
+
 # ---- pause, resume, promote, roll back -----------------------------------------------------------
 
 

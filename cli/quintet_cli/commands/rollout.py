@@ -133,15 +133,17 @@ def status(
 
 @prints(RolloutView)
 def watch(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> RolloutView:
-    """Follow a rollout until it ends; exits with 1 if it was rolled back."""
+    """Follow a rollout until it ends, or show the one that just ended; exits with 1 if it was
+    rolled back."""
     rollouts = StageRollouts(Stage.open(stage, state))
     rollout = rollouts.stored(model).rollout
     if rollout is None:
+        last = _ended(rollouts.history(model))
         status(model, stage=stage, state=state)
-        return _view(rollouts, model)
-    follow = _follow_live if console.is_terminal else _follow
-    last = follow(rollouts, model, rollout.id, stage)
-    if last.event == "rolled back":
+    else:
+        follow = _follow_live if console.is_terminal else _follow
+        last = follow(rollouts, model, rollout.id, stage)
+    if last is not None and last.event == "rolled back":
         raise Failed(_view(rollouts, model))
     return _view(rollouts, model)
 
@@ -268,6 +270,16 @@ def _follow_live(rollouts: StageRollouts, model: str, id: str, stage: str) -> Ch
             live.update(Group(*view), refresh=True)
             time.sleep(POLL_SECONDS)
     for change in changes:
+        console.print(change_line(change))
+    return changes[-1]
+
+
+def _ended(changes: list[Change]) -> Change | None:
+    """Print the changes of the rollout that the newest change ended; the last, None without one."""
+    id = (changes[-1].before or {}).get("rollout") if changes else None
+    if id is None:
+        return None
+    for change in _of(changes, id):
         console.print(change_line(change))
     return changes[-1]
 
