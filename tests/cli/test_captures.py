@@ -23,6 +23,7 @@ from tests.kits.captures import (
 )
 from tests.kits.comparing import lines_of as answered_by
 from tests.kits.models import NOW, Clock, shop_graph
+from typer.testing import CliRunner
 
 from quintet.captures.compaction import compact
 from quintet.captures.delivery import deliver
@@ -33,12 +34,14 @@ from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import read_parquet
 from quintet.contract import Capture
 from quintet.feedback.erasure import Erased as ErasedFeedback
+from quintet_cli.app import app
 from quintet_cli.captures_files import check_form, joined, write_rows
 from quintet_cli.captures_sql import SUMMARY, SqlError, captures_view
 from quintet_cli.captures_tail import CapturesTail
 from quintet_cli.stage import StageError
 from quintet_cli.views.captures import erased_lines, event_view, row_line, rows_table
 
+SHOW = "quintet_cli.commands.captures"
 ROWS: list[dict[str, Any]] = [
     {"customer": "c1", "amount": 100},
     {"customer": "=1+1", "amount": 5},
@@ -96,6 +99,29 @@ def test_an_event_is_shown_with_when_the_store_took_a_value() -> None:
     assert "orders_90d  4  (600 s old, in the store since 2026-01-02 03:04:05)" in printed(
         event_view([row])
     )
+
+
+def test_the_capture_of_a_request_that_just_came_is_awaited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, online = MemoryCaptures(), f"{int(NOW * 1000):012x}{7:020x}"
+    monkeypatch.setattr(f"{SHOW}._bucket", lambda *_: store)
+    monkeypatch.setattr(f"{SHOW}.time.time", lambda: NOW + 60)
+    awaited = []
+
+    def arrive(seconds: float) -> None:
+        awaited.append(seconds)
+        deliver(delivery(lines_of(online, ROWS)), store)
+
+    monkeypatch.setattr(f"{SHOW}.time.sleep", arrive)
+    result = CliRunner().invoke(app, ["captures", "show", online])
+    assert (result.exit_code, awaited) == (0, [1.0])
+    assert f"event {online}" in result.output
+    monkeypatch.setattr(f"{SHOW}.time.time", lambda: NOW + 61)
+    for late in (online.replace("7", "8"), "churn-customers-132712eca71d2fbfce262b31"):
+        ended = CliRunner().invoke(app, ["captures", "show", late]).exception
+        assert str(ended).startswith(f"no capture of {late}: its model's contract may not ask")
+    assert awaited == [1.0]
 
 
 def test_captures_are_followed_each_row_once() -> None:

@@ -15,7 +15,7 @@ import typer
 
 from quintet.aws.captures import CaptureBucket
 from quintet.captures.erasure import erase as erase_captures
-from quintet.captures.queries import event_rows, find, load
+from quintet.captures.queries import event_rows, find, load, online_time
 from quintet.feedback.erasure import erase as erase_feedback
 from quintet_cli.captures_files import check_form, joined, write_rows
 from quintet_cli.captures_rows import records_of
@@ -40,6 +40,8 @@ from quintet_cli.views.captures import (
 __all__ = ["register"]
 
 POLL_SECONDS = 1.0
+#: within which a request's capture arrives
+ARRIVAL_SECONDS = 60.0
 
 captures = typer.Typer(no_args_is_help=True, help="Look at predictions as they were served.")
 console = Console(highlight=False)
@@ -130,14 +132,15 @@ def show(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> list[dict[str, Any]]:
-    """Show an event with all of its rows."""
-    bucket = _bucket(stage, state, model)
-    found = [row for rows in event_rows(bucket, event, model) for row in records_of(rows)]
-    if not found:
-        raise StageError(
-            f"no capture of {event}: its model's contract may not ask for captures, its rate may "
-            "have left it out, or its days are over. On AWS a capture arrives within a minute"
-        )
+    """Show an event with all of its rows; of a request that just came, wait for its capture."""
+    bucket, arrives = _bucket(stage, state, model), (online_time(event) or 0) + ARRIVAL_SECONDS
+    while not (found := _rows_of(bucket, event, model)):
+        if time.time() > arrives:
+            raise StageError(
+                f"no capture of {event}: its model's contract may not ask for captures, its rate "
+                "may have left it out, or its days are over"
+            )
+        time.sleep(POLL_SECONDS)
     for part in event_view(found):
         console.print(part, soft_wrap=True)
     return found
@@ -196,6 +199,10 @@ def erase(
     ):
         console.print(line, markup=False, soft_wrap=True)
     return {"entity": entity, "captures": asdict(done), "feedback": asdict(told)}
+
+
+def _rows_of(bucket: CaptureBucket, event: str, model: str | None) -> list[dict[str, Any]]:
+    return [row for rows in event_rows(bucket, event, model) for row in records_of(rows)]
 
 
 def _bucket(stage: str, state: Path, model: str | None = None) -> CaptureBucket:

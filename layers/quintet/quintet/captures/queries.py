@@ -16,7 +16,7 @@ from quintet.captures.tables import concat, read_parquet, take
 from quintet.errors import BadInput
 from quintet.formats.byte_streams import side_by_side
 
-__all__ = ["event_rows", "find", "hourly", "load"]
+__all__ = ["event_rows", "find", "hourly", "load", "online_time"]
 
 #: an id of an online request: its time in milliseconds, then random digits
 _ONLINE = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}")
@@ -83,6 +83,12 @@ def _table(key: str, body: bytes) -> core.Table:
         raise BadInput.of(key, "an object of captures", got) from None
 
 
+def online_time(event: str) -> float | None:
+    """When an online request came, in epoch seconds, by its event's id; None for other events."""
+    at = _ONLINE.fullmatch(event)
+    return int(at[1], 16) / 1000 if at else None
+
+
 def event_rows(
     objects: CaptureObjects, event: str, model: str | None = None
 ) -> Iterator[core.Table]:
@@ -91,12 +97,11 @@ def event_rows(
     The id of an online request contains its time; for any other, all captures are read, newest
     first, until its hour is found. Raises Transient.
     """
-    at = _ONLINE.fullmatch(event)
-    millis = int(at[1], 16) if at else 0
+    at = online_time(event)
     hours: defaultdict[int, list[Place]] = defaultdict(list)
     for place in find(objects, model):
         hours[place.hour.start].append(place)
-    near = [start for start in hours if abs(millis / 1000 - start) < 2 * HOUR]
+    near = [start for start in hours if at is not None and abs(at - start) < 2 * HOUR]
     for start in near or sorted(hours, reverse=True):
         found = False
         for rows in load(objects, hours[start]):
