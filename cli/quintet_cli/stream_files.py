@@ -73,13 +73,17 @@ def _envelope(model: str, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_records(
-    path: Path, contract: Contract | None, key: str | None, arrival: float = math.inf
+    path: Path,
+    contract: Contract | None,
+    key: str | None,
+    arrival: float = math.inf,
+    sent_at: str | None = None,
 ) -> list[Line]:
     """Return the records of a file, each with the partition key from its field `key`.
 
     Without `key` it is the contract's entity, or else the line's number. With a
     contract every record is checked against it first, as if it arrived at that time (epoch
-    seconds).
+    seconds). Records need no field `sent_at`: it is set when they are sent.
 
     Raises:
         BadInput: the file cannot be read, or some of its records are invalid; by their lines.
@@ -90,7 +94,8 @@ def read_records(
         raise BadInput.of(path.name, "at least one record", "none")
     told = [(number, item) for number, item in found if isinstance(item, Refusal)]
     numbered = [(number, item) for number, item in found if not isinstance(item, Refusal)]
-    records = [record for _, record in numbered]
+    unsent: dict[str, Any] = {} if sent_at is None else {sent_at: 0}
+    records = [unsent | record for _, record in numbered]
     key = key or (contract.entity if contract is not None else None)
     refusals = _refusals(contract, records, arrival) if contract is not None and records else []
     if key is not None:
@@ -107,7 +112,7 @@ def read_records(
         raise BadInput(refusal for _, refusal in sorted(told, key=itemgetter(0)))
     return [
         Line(str(number) if key is None else key_of(record[key]), record, number)
-        for number, record in numbered
+        for (number, _), record in zip(numbered, records, strict=True)
     ]
 
 

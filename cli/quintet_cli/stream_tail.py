@@ -74,6 +74,11 @@ class Tail:
         for _ in self._grown():
             pass
 
+    @property
+    def awaits_alerts(self) -> bool:
+        """Whether a prediction was seen whose alert was not, and may still come."""
+        return bool(self._flagged)
+
     def look(self, now: float) -> Iterator[Seen]:
         """Return what is new since the last call."""
         recent, self._recent = self._recent, deque()

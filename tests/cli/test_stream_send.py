@@ -162,6 +162,19 @@ def test_the_time_of_a_record_can_be_that_of_its_sending() -> None:
     assert record == {"at": "2023-11-14T22:13:20.250+00:00", "a": 1}
 
 
+def test_records_without_a_time_are_sent_as_now(
+    registry: RegistryServer, state: Path, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "in.jsonl", {"sensor": "s", "a": 1, "loud": 3})
+    with pytest.raises(StageError, match="line 1, at: expected a time"):
+        run(state, "send", str(path), "small")
+    run(state, "send", str(path), "small", "--now")
+    ((_, data),) = on_the_stream(registry, "test_records_without_a_time_are_sent_as_now")
+    (record,) = json.loads(data)["records"]
+    assert record.pop("at") > 1.7e9
+    assert record == {"sensor": "s", "a": 1, "loud": 3}
+
+
 def test_a_model_without_times_cannot_be_sent_as_now(state: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "in.jsonl", {"a": 1})
     with pytest.raises(BadInput, match="--now: expected a model"):
@@ -280,7 +293,8 @@ class Kinesis:
                 self._refuse -= 1
                 told.append({"ErrorCode": "ProvisionedThroughputExceededException"})
             else:
-                told.append({"ShardId": f"shard-{len(record['PartitionKey'])}"})
+                shard = f"shard-{len(record['PartitionKey'])}"
+                told.append({"ShardId": shard, "SequenceNumber": str(len(self.calls))})
                 taken.append(record["Data"])
         self.calls.append((self.now, taken))
         return {"Records": told}
@@ -302,6 +316,7 @@ def test_records_go_in_batches_of_at_most_500_and_5_megabytes() -> None:
     *_, sent = small.sender().send(("k", b"x") for _ in range(1200))
     assert [len(batch) for _, batch in small.calls] == [500, 500, 200]
     assert (sent.records, sent.bytes, sent.shards) == (1200, 1200, {"shard-1": 1200})
+    assert sent.last == {"shard-1": 2}
     [*_] = large.sender().send(("k", bytes(1_000_000)) for _ in range(12))
     assert [len(batch) for _, batch in large.calls] == [5, 5, 2]
 

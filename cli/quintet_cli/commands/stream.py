@@ -24,6 +24,7 @@ from quintet_cli.results import Failed, prints, prints_lines
 from quintet_cli.shapes import Sending
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.stream_files import Line, Packer, check_sizes, read_lines, read_records
+from quintet_cli.stream_follow import follow_sent
 from quintet_cli.stream_reader import StreamReader
 from quintet_cli.stream_status import Status, status_of
 from quintet_cli.stream_tail import Seen, Tail
@@ -39,6 +40,8 @@ from quintet_cli.views.stream import (
 __all__ = ["register", "send"]
 
 POLL_SECONDS = 0.5
+#: rows of each batch that are shown
+ROWS = 5
 #: records a second, far more than a stream accepts
 MAX_RATE = 1_000_000
 
@@ -82,6 +85,10 @@ def send(
     raw: Annotated[
         bool, typer.Option("--raw", help="Send the lines as they are, without checks.")
     ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Print what comes of them, until all are scored or refused."),
+    ] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> Sending:
@@ -96,10 +103,15 @@ def send(
     packer = Packer(model, _time_of(contract) if now else None)
     try:
         arrival = math.inf if now else time.time()
-        lines = read_lines(file, key) if raw else read_records(file, contract, key, arrival)
+        lines = (
+            read_lines(file, key)
+            if raw
+            else read_records(file, contract, key, arrival, packer.time)
+        )
         check_sizes(lines, packer, time.time())
     except BadInput as error:
         raise StageError(f"nothing was sent: {error}") from None
+    tail = Tail(StreamReader(opened), model, time.time()) if follow else None
     sent, total = Sent(), None if repeat else len(lines)
     with interruptible() as stop, sending_bar(console) as bar:
         task = bar.add_task(file.name, total=total, rate="")
@@ -115,6 +127,10 @@ def send(
     if stop.is_set() and not repeat:
         console.print(f"stopped: {left:,} were not sent", markup=False)
         raise Failed(told, INTERRUPTED)
+    if tail is not None:
+        for seen in follow_sent(tail, sent.last):
+            for line in seen_lines(seen, tail, ROWS):
+                console.print(line, soft_wrap=True)
     return told
 
 
@@ -131,7 +147,7 @@ def tail(
     ] = 0,
     rows: Annotated[
         int, typer.Option("--rows", help="How many rows of each batch to show.", min=1)
-    ] = 5,
+    ] = ROWS,
     last: Annotated[
         int, typer.Option("--last", help="How many of the batches before to begin with.", min=0)
     ] = 3,

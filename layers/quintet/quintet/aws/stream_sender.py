@@ -29,13 +29,17 @@ Entry = tuple[str, bytes]
 
 @dataclass(slots=True)
 class Sent:
-    """Totals: records and bytes sent, records by shard, and records that were resent."""
+    """Totals: records and bytes sent, records by shard, and records that were resent.
+
+    `last` has the highest sequence number of each shard.
+    """
 
     records: int = 0
     bytes: int = 0
     again: int = 0
     seconds: float = 0.0
     shards: Counter[str] = field(default_factory=Counter)
+    last: dict[str, int] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
@@ -107,7 +111,9 @@ class Sender:
                     continue
                 sent.records += 1
                 sent.bytes += len(entry[1])
-                sent.shards[told["ShardId"]] += 1
+                shard, number = told["ShardId"], int(told["SequenceNumber"])
+                sent.shards[shard] += 1
+                sent.last[shard] = max(number, sent.last.get(shard, 0))
             if not refused:
                 return
             sent.again += len(refused)
