@@ -71,8 +71,9 @@ def load(
         bucket = CaptureBucket(opened.signed("s3"), opened.outputs["CapturesBucketName"])
         add_history(bucket, contract.entity, now, history_of(contract, found))
     console.print(
-        f"{len(found.rows)} rows loaded into {', '.join(found.features)}: "
-        f"{changed} of {entities} entities changed, {found.refused} rows refused"
+        f"{len(found.rows):,} rows loaded into {', '.join(found.features)}: "
+        f"{changed:,} of {entities:,} entities changed, {found.refused:,} rows refused",
+        soft_wrap=True,
     )
     told: Loading = {
         "rows": len(found.rows),
