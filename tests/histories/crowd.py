@@ -31,7 +31,8 @@ PATIENCE = 600.0
 HEAD_START = 4.0
 #: what must be answered at least once, else a campaign shows nothing
 REACHED = (
-    *("submit", "look", "webhook", "ask", "publish", "promote", "withdraw", "compact"),
+    *("submit", "look", "webhook", "ask", "publish", "promote", "withdraw"),
+    *("roll_out", "roll_back", "compact"),
     *("drop", "read_table", "send_feedback", "send_labels", "send_records"),
 )
 

@@ -81,12 +81,37 @@ def promoted_answers(history: History) -> Iterator[Anomaly]:
             older = answer.told["version"] < live.told["version"]
             if not older or late <= BOUND:
                 continue
-            if history.holds(live, answer) and history.calm(answer):
+            undone = _attempted(history, live, answer, "roll_back")
+            if history.holds(live, answer) and history.calm(answer) and not undone:
                 text = (
                     f"version {answer.told['version']} answered {late:.1f} s after "
                     f"{live.told['version']} was made live"
                 )
                 yield Anomaly("a promoted version answers", text)
+
+
+def rolled_back_is_silent(history: History) -> Iterator[Anomaly]:
+    """Some seconds after a version was rolled back, it answers nobody who does not name it."""
+    done = [one for one in history.of("roll_back") if one.status == 200]
+    for answer in history.of("ask"):
+        if answer.status != 200 or answer.told["pinned"] is not None:
+            continue
+        for back in done:
+            late = answer.began - back.ended
+            if back.told["version"] != answer.told["version"] or late <= BOUND:
+                continue
+            again = _attempted(history, back, answer, "roll_out", "promote")
+            if history.holds(back, answer) and history.calm(answer) and not again:
+                text = f"version {back.told['version']} answered {late:.1f} s later"
+                yield Anomaly("what was rolled back is silent", text)
+
+
+def _attempted(history: History, after: Operation, before: Operation, *kinds: str) -> bool:
+    """Whether the version of one operation was changed so between it and another's end."""
+    return any(
+        one.told["version"] == after.told["version"] and after.began < one.began < before.ended
+        for one in history.of(*kinds)
+    )
 
 
 def withdrawn_is_silent(history: History) -> Iterator[Anomaly]:
@@ -129,6 +154,7 @@ RULES = (
     valid_requests_are_taken,
     published_is_there,
     promoted_answers,
+    rolled_back_is_silent,
     withdrawn_is_silent,
     little_is_lost,
 )

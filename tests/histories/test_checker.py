@@ -53,6 +53,10 @@ def promote(began: float, version: int = 2) -> Operation:
     return op("promote", began, model="m", version=version)
 
 
+def change(does: str, began: float, version: int, status: int | None = 200) -> Operation:
+    return op(does, began, status, model="m", version=version)
+
+
 def ask(began: float, version: int = 1, pinned: int | None = None) -> Operation:
     outputs = list(expected((3.0, 1.0), version))
     about = {"model": "m", "pinned": pinned, "version": version}
@@ -123,6 +127,7 @@ PLANTED: list[tuple[str, list[Operation]]] = [
     ("what was published is there", [publish(1), publish(50, 2), missing(55, None)]),
     ("a promoted version answers", [promote(1), ask(12)]),
     ("a promoted version answers", [promote(1), kill(), ask(112)]),
+    ("what was rolled back is silent", [change("roll_back", 1, 2), ask(12, 2)]),
     ("what was withdrawn is silent", [withdraw(1), ask(12, pinned=1)]),
     ("what was withdrawn is silent", [withdraw(1), kill(), ask(112, pinned=1)]),
     ("the pointer is monotonic", [see(1, "r2"), see(2)]),
@@ -162,6 +167,9 @@ GOOD: list[list[Operation]] = [
     [withdraw(1), slow(11), ask(14, pinned=1)],
     [publish(1), op("withdraw", 2, None, model="m", version=1), missing(13)],
     [promote(1), ask(10), ask(20, 2), ask(21, 1, pinned=1)],
+    # a version that was rolled back may come back, and the one before it answers again
+    [change("roll_back", 1, 2), change("roll_out", 5, 2), ask(12, 2), ask(13, 2, pinned=2)],
+    [promote(1), change("roll_back", 5, 2, status=None), ask(12, 1)],
     # a killed environment, an unanswered request
     [op("ask", 1, 502, model="m", pinned=None), op("submit", 1, None, key="k1"), submit(2)],
     [see(1), see(2, "r2"), see(3, by="bob"), kill(), see(101, "r2")],

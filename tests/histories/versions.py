@@ -2,54 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tests.histories.clients import Client
+from botocore.exceptions import BotoCoreError, ClientError
+from tests.histories.clients import Client, World
 from tests.kits import models
 from tests.kits.registries import publisher_to
 from tests.kits.switched import CONTRACT, ROWS, graph
 
 from quintet.contract import Contract
-from quintet_publish.publisher import Publisher
+from quintet.errors import QuintetError
+from quintet.rollouts import transitions
+from quintet.rollouts.state import Rollout
+from quintet.rollouts.store import Cause, Change, RolloutStore, Stored
+from quintet_publish.aws_registry import AwsRegistry
 
 __all__ = ["MODEL", "Asker", "Publishing", "publish"]
 
 MODEL = "asked"
 #: versions that are published at the same time, before the oldest is withdrawn
 MOST = 2
+CAUSE = Cause(at=0.0, by="histories", reason="a switch")
 
 
 class Publishing(Client):
-    """Publishes versions, makes them live, and withdraws the oldest."""
+    """Publishes versions, rolls them out, back or makes them live at once, and withdraws old ones.
 
-    pause = 2.0
+    Each step goes by what is stored: what was not answered, or was lost, is done again.
+    """
+
+    pause = 1.5
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world, name)
+        self._rolled_back = False
 
     def step(self) -> None:
-        """One change; what was not answered, or was lost, is done again."""
+        """One change."""
         registry = self.world.stage.local.registry
         try:
             listed = registry.listed(MODEL)
-        except Exception:  # the server may have ended
+            stored = registry.routes.read(MODEL) if listed else None
+        except (BotoCoreError, ClientError, QuintetError):  # the server may have ended
             return
         versions = sorted(one.version for one in listed if not one.withdrawn)
         self.world.known[MODEL] = versions
-        if len(versions) > MOST:
-            self._withdraw(publisher_to(registry), versions[0])
-            return
-        number = max((one.version for one in listed), default=0) + 1
-        contract = replace(CONTRACT, name=MODEL, version=number)
-        told = {"model": MODEL, "version": number}
-        made = self.call("publish", lambda: publish(contract, registry), **told)
-        if made.status == 200 and number > 1:
-            publisher = publisher_to(registry)
-            self.call("promote", lambda: publisher.promote(MODEL, number), **told)
+        if stored is None or stored.rollout is None:
+            live = 0 if stored is None else stored.route.live
+            self._at_rest(registry, stored, versions, live)
+        else:
+            self._under_way(registry.routes, stored, stored.rollout)
 
-    def _withdraw(self, publisher: Publisher, version: int) -> None:
-        told = {"model": MODEL, "version": version}
-        moment = "2026-01-01T00:00:00+00:00"
-        self.call("withdraw", lambda: publisher.withdraw(MODEL, version, moment), **told)
+    def _at_rest(
+        self, registry: AwsRegistry, stored: Stored | None, versions: list[int], live: int
+    ) -> None:
+        """Go on while no rollout is in progress."""
+        publisher, newest = publisher_to(registry), versions[-1] if versions else 0
+        if stored is not None and live < newest:
+            if newest % 2:
+                self._call("promote", newest, lambda: publisher.promote(MODEL, newest))
+                return
+            id = f"r{stored.route.revision}-{self.draw.randrange(10**6)}"
+            change = transitions.start(stored, newest, CAUSE, id=id, steps=[0.5], shadow=False)
+            self._call("roll_out", newest, lambda: _write(registry.routes, change))
+        elif len(versions) > MOST:
+            oldest, moment = versions[0], "2026-01-01T00:00:00+00:00"
+            self._call("withdraw", oldest, lambda: publisher.withdraw(MODEL, oldest, moment))
+        else:
+            contract = replace(CONTRACT, name=MODEL, version=newest + 1)
+            self._call("publish", newest + 1, lambda: publish(contract, registry))
+
+    def _under_way(self, routes: RolloutStore, stored: Stored, rollout: Rollout) -> None:
+        """Promote, finish or roll back what is in progress."""
+        version = rollout.candidate
+        if not self._rolled_back or self.draw.random() < 0.2:
+            self._rolled_back = True
+            change, does = transitions.roll_back(stored, CAUSE), "roll_back"
+        elif rollout.phase == "watching":
+            change, does = transitions.finish(stored, CAUSE), "finish_rollout"
+        else:
+            change, does = transitions.promote(stored, CAUSE, verdict="", force=True), "promote"
+        self._call(does, version, lambda: _write(routes, change))
+
+    def _call(self, does: str, version: int, action: Callable[[], object]) -> None:
+        def done() -> None:
+            action()
+
+        self.call(does, done, model=MODEL, version=version)
+
+
+def _write(routes: RolloutStore, change: Change) -> None:
+    assert routes.write(change), "the route was changed by another"
 
 
 class Asker(Client):
