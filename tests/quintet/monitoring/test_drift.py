@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from quintet.monitoring.baseline import baseline_of
 from quintet.monitoring.drift import drift_of
 from quintet.monitoring.drift_page import drift_section
 from quintet.monitoring.samples import Reference, Sample
+from quintet.monitoring.statistics import kolmogorov_tail
 
 RANDOM = np.random.default_rng(7)
 
@@ -356,3 +358,96 @@ def test_the_section_escapes_what_models_hold() -> None:
     assert "<b>" not in text and "<i>" not in text and "&lt;b&gt;10" in text
     assert "and 10 more" in text
     assert drift_section(None) == ""
+
+
+def counted(*bins: int, outside: int = 0, entities: Any = None) -> dict[str, Any]:
+    """What a unit counted of the feature."""
+    feature = {"counts": list(bins), "outside": outside, "span": [0.0, 1.0]}
+    return {"rows": sum(bins), "features": {"f": feature}, "entities": entities}
+
+
+def halves(rule: DriftRule | None = None) -> Reference:
+    """A reference whose feature was 0 in half of 100 rows, and 1 in the others."""
+    contract = replace(contract_of("float32"), drift=rule or DriftRule())
+    return Reference(contract, baseline_of(contract, {"f": [0.0, 1.0] * 50}))
+
+
+def test_a_report_has_these_fields() -> None:
+    """A quarter moved; seven of 400 are out of range, which chance makes in one report of five."""
+    assert drift_of(halves(), [(400, counted(300, 100, outside=7))]) == {
+        "rows": 400,
+        "entities": None,
+        "baseline_rows": 100,
+        "too_few": False,
+        "false_alarms": 0.01,
+        "floor": 0.08,
+        "moved": 1,
+        "features": [
+            {
+                "feature": "f",
+                "kind": "number",
+                "moved": True,
+                "effect": 0.25,
+                "p": 0.0001816,
+                "tests": [
+                    {"test": "distribution", "effect": 0.25, "p": 0.0001816, "fires": True},
+                    {"test": "out of range", "effect": 0.0175, "p": 0.1828, "fires": False},
+                ],
+                "stability_index": 0.2731,
+                "jensen_shannon": 0.2203,
+                "bins": ["below 1", "from 1"],
+                "expected": [0.5, 0.5],
+                "actual": [0.74938, 0.25062],
+            }
+        ],
+        "outputs": [],
+        "labels": [],
+        "not_compared": [],
+        "notes": [],
+    }
+
+
+def test_a_test_fires_at_its_false_alarms_and_above_the_floor() -> None:
+    p = kolmogorov_tail(math.sqrt(400 * 100 / 500) * 0.25)
+    unit = [(400, counted(300, 100))]
+    rules = {
+        DriftRule(false_alarms=p): 1,
+        DriftRule(false_alarms=float(np.nextafter(p, 0))): 0,
+        DriftRule(floor=0.25): 0,
+        DriftRule(floor=float(np.nextafter(0.25, 0))): 1,
+    }
+    found = {rule: drift_of(halves(rule), unit) for rule in rules}
+    assert {rule: one and one["moved"] for rule, one in found.items()} == rules
+
+
+def test_units_before_stand_for_the_training_data() -> None:
+    now, before = [(400, counted(300, 100))], [(900, counted(600, 300, outside=90))]
+    found = drift_of(halves(), now, before)
+    assert found is not None
+    (feature,) = found["features"]
+    assert (feature["expected"], feature["effect"]) == ([0.66648, 0.33352], 0.1)
+    assert [(test["test"], test["effect"]) for test in feature["tests"]] == [
+        ("distribution", 0.0833),
+        ("out of range", 0.1),
+    ]
+    none = {"rows": 0, "features": {}, "entities": None}
+    nothing = drift_of(halves(), now, [(0, none)])
+    assert nothing is not None
+    assert (nothing["features"], nothing["not_compared"], nothing["moved"]) == ([], ["f"], 0)
+    assert drift_of(halves(), [(0, none)], before) is None
+
+
+def test_entities_before_stand_for_those_of_the_training_data() -> None:
+    contract = entity_contract()
+    reference = Reference(contract, baseline_of(contract, {"f": [0.0, 1.0] * 50}))
+    now = [(400, counted(300, 100, entities=counted(150, 50)))]
+    before = [
+        (500, counted(250, 250, entities=counted(300, 100))),
+        (10, counted(10, 0, entities=counted(0, 0))),
+    ]
+    found = drift_of(reference, now, before)
+    assert found is not None
+    (feature,) = found["features"]
+    assert (found["rows"], found["entities"], found["moved"]) == (400, 200, 0)
+    assert (feature["effect"], feature["by_rows"]["moved"]) == (0.0, True)
+    assert feature["by_rows"] == {"moved": True, "effect": 0.2402, "p": 1.167e-11}
