@@ -14,7 +14,7 @@ __all__ = ["LEAST", "LIST", "Score", "Survivor", "entry", "listed", "scored"]
 LIST = Path(__file__).with_name("survivors.toml")
 #: percent of a module's mutants that its tests must kill
 LEAST = 90.0
-KILLED, TIMEOUT = "killed", "timeout"
+KILLED, TIMEOUT, NOT_RUN = "killed", "timeout", "not checked"
 
 #: where a survivor is, and its changed lines: a number would change with every edit
 Survivor = tuple[str, str, str, str]
@@ -22,13 +22,14 @@ Survivor = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A module's mutants. A time-out is no kill, and is listed with the survivors.
+    """A module's mutants: `mutants` ran, `of` all. A time-out is no kill, and is to be listed.
 
     `wrong` says in lines what is to be mended: survivors that are not listed, listed ones that are
     killed now, a low score, or no mutants.
     """
 
     module: str
+    of: int
     mutants: int
     killed: int
     timeouts: int
@@ -44,8 +45,9 @@ class Score:
 def scored(
     module: str, found: Sequence[Mutant], reasons: Mapping[Survivor, str], *, whole: bool
 ) -> Score:
-    """The score of a module's mutants; only the `whole` of them shows that one survives no more."""
-    mine = [one for one in found if one.module == module]
+    """The score of a module's mutants: of all that its subject runs if `whole`, else of some."""
+    every = [one for one in found if one.module == module]
+    mine = [one for one in every if one.end != NOT_RUN]
     alive = {_survivor(one): one for one in mine if one.end != KILLED}
     timeouts = sum(one.end == TIMEOUT for one in mine)
     killed = sum(one.end == KILLED for one in mine)
@@ -53,13 +55,13 @@ def scored(
     wrong = [f"is not listed:\n{entry(alive[one])}" for one in alive if one not in known]
     if whole:
         wrong += [f"is listed, but survives no more: {one}" for one in known - alive.keys()]
-    score = Score(module, len(mine), killed, timeouts, len(mine) - killed - timeouts, ())
+    counts = len(every), len(mine), killed, timeouts, len(mine) - killed - timeouts
+    percent = Score(module, *counts, ()).percent
     if not mine:
         wrong.append("has no mutants")
-    elif whole and score.percent < LEAST:
-        wrong.append(f"scores {score.percent:.1f} %, under {LEAST:g} %")
-    lines = tuple(f"{module} {line}" for line in wrong)
-    return Score(module, len(mine), killed, timeouts, score.survivors, lines)
+    elif whole and percent < LEAST:
+        wrong.append(f"scores {percent:.1f} %, under {LEAST:g} %")
+    return Score(module, *counts, tuple(f"{module} {line}" for line in wrong))
 
 
 def listed(text: str, modules: Collection[str]) -> dict[Survivor, str]:

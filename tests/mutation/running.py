@@ -31,8 +31,14 @@ BESIDE = (
     "template.yaml",
     "tests",
 )
+#: ends of mutants whose lines are not asked for
+PLAIN = ("killed", "not checked")
+DIFFS = Path(__file__).with_name("diffs.py")
+_MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 #: mutants of a function, when some are drawn
 MOST = 500
+#: plugins that no test of a mutant uses: each run of pytest would load them
+PLUGINS = ("cacheprovider", "schemathesis", "xdist", "anyio")
 #: the package comes from the folder, so that its mutants are imported
 PYTHONPATH = ". local publish cli"
 
@@ -43,9 +49,9 @@ class Broken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A mutant and its end: killed, survived, no tests, timeout, segfault or suspicious.
+    """A mutant and its end: killed, survived, no tests, timeout, segfault, suspicious, not checked.
 
-    `before` and `after` are the changed lines, one from the other; empty of one that was killed.
+    `before` and `after` are the changed lines; empty of one that was killed, or did not run.
     """
 
     module: str
@@ -56,7 +62,9 @@ class Mutant:
 
 
 def mutants(subject: Subject, step: int = 1, seed: int = 0) -> list[Mutant]:
-    """Run the subject's tests on the mutants of its modules: every `step`th of each function.
+    """Run the subject's tests, but for property tests, on the mutants of its modules.
+
+    Only every `step`th of each function is run, from `seed`.
 
     Raises:
         Broken: mutmut could not run.
@@ -65,13 +73,14 @@ def mutants(subject: Subject, step: int = 1, seed: int = 0) -> list[Mutant]:
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         place = Path(folder)
         _lay(place, subject)
-        ran = _mutmut(place, "run", "--max-children", "1", *(some if step > 1 else []))
+        ran = _ran(place, _MUTMUT, "run", "--max-children", "1", *(some if step > 1 else []))
         if ran.returncode != 0:
             raise Broken(ran.stdout[-4000:] + ran.stderr[-4000:])
-        ends = re.findall(
-            r"^ +(\S+): (.+)$", _mutmut(place, "results", "--all", "true").stdout, re.M
-        )
-        return [_mutant(place, name, end) for name, end in ends if end != "not checked"]
+        shown = _ran(place, _MUTMUT, "results", "--all", "true").stdout
+        ends = dict(re.findall(r"^ +(\S+): (.+)$", shown, re.M))
+        asked = [name for name, end in ends.items() if end not in PLAIN]
+        diffs = json.loads(_ran(place, sys.executable, str(DIFFS), *asked).stdout)
+        return [_mutant(name, end, diffs.get(name, "")) for name, end in ends.items()]
 
 
 def _lay(place: Path, subject: Subject) -> None:
@@ -81,10 +90,16 @@ def _lay(place: Path, subject: Subject) -> None:
     copies.mkdir()
     for name in BESIDE:
         copies.joinpath(name).symlink_to(ROOT / name)
+    chosen = ["-m", "not hypothesis"]
+    if subject.without:
+        chosen += ["-k", " and ".join(f"not {test}" for test in subject.without)]
     settings = {
         "source_paths": ["quintet"],
         "only_mutate": [f"quintet/{module}" for module in subject.modules],
-        "pytest_add_cli_args": ["-o", f"pythonpath={PYTHONPATH}", "-p", "no:cacheprovider"],
+        "pytest_add_cli_args": [
+            *("-o", f"pythonpath={PYTHONPATH}", *chosen),
+            *(word for name in PLUGINS for word in ("-p", f"no:{name}")),
+        ],
         "pytest_add_cli_args_test_selection": [f"tests/quintet/{test}" for test in subject.tests],
         "use_git_change_detection": False,
     }
@@ -94,22 +109,20 @@ def _lay(place: Path, subject: Subject) -> None:
     place.joinpath("pyproject.toml").write_text(text, encoding="utf-8")
 
 
-def _mutmut(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("mutmut")), *words]
+def _ran(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": "", "HYPOTHESIS_PROFILE": "fixed"}
     return subprocess.run(
         command, cwd=place, env=environment, capture_output=True, text=True, check=False
     )
 
 
-def _mutant(place: Path, name: str, end: str) -> Mutant:
+def _mutant(name: str, end: str, diff: str) -> Mutant:
     module, _, mangled = name.rpartition(".")
     function = mangled.partition("__mutmut_")[0].removeprefix("x_").removeprefix("xǁ")
-    known = module, function.replace("ǁ", "."), end
-    if end == "killed":
-        return Mutant(*known)
-    lines = _mutmut(place, "show", name).stdout.splitlines()
-    return Mutant(*known, _changed(lines, "-"), _changed(lines, "+"))
+    lines = diff.splitlines()
+    return Mutant(
+        module, function.replace("ǁ", "."), end, _changed(lines, "-"), _changed(lines, "+")
+    )
 
 
 def _changed(lines: Sequence[str], sign: str) -> str:
