@@ -90,9 +90,10 @@ class Line:
     text: str
 
 
-def typed(command: str, at: float = 0.0) -> Line:
-    """The line that a reader types."""
-    return Line(at, f"{PROMPT}\x1b[1m{command}\x1b[0m")
+def typed(command: str, at: float = 0.0, *, clock: bool = False) -> Line:
+    """The line that a reader types, behind the minutes and seconds since the beginning or not."""
+    time = f"\x1b[36m{int(at) // 60}:{int(at) % 60:02}\x1b[0m " if clock else ""
+    return Line(at, f"{time}{PROMPT}\x1b[1m{command}\x1b[0m")
 
 
 def record(

@@ -62,6 +62,11 @@ def test_a_command_that_fails_is_not_drawn(tmp_path: Path) -> None:
         record([sys.executable, "-c", script], tmp_path, {})
 
 
+def test_a_clock_shows_minutes_and_seconds() -> None:
+    (row,) = texts(draw([typed("x", 125.9, clock=True)], "t"))
+    assert row == "2:05$x"
+
+
 def test_a_long_wait_is_cut_and_a_short_one_kept() -> None:
     assert shown_at([typed("x"), Line(1.0, ""), Line(91.0, ""), Line(91.5, "")]) == [
         0.5,
@@ -85,7 +90,7 @@ def test_a_committed_cast_is_small_and_shows_commands_that_exist(path: Path) -> 
     assert len(svg.encode()) <= MOST_BYTES
     assert re.findall(r"<script|<image|<foreignObject|https?://(?!127\.0\.0\.1|www\.w3)", svg) == []
     rows = texts(svg)
-    commands = {word for row in rows for word in re.findall(r"^\$ ?quintet ([a-z]+)", row)}
+    commands = {word for row in rows for word in re.findall(r"^[\d:]* ?\$ ?quintet ([a-z]+)", row)}
     assert {"publish"} <= commands <= set(COMMANDS)
     assert not re.search(r"token=(?!\.\.\.)", svg)
     assert [row for row in rows if re.search(r"/(home|root|tmp)/", row)] == []
