@@ -228,7 +228,10 @@ def test_the_packages_of_the_stage_leave_sams_bucket_and_others_stay(aws: Client
 def test_the_local_stage_is_not_destroyed(aws: Client) -> None:
     error, _ = run("--stage", "local", "--yes")
     assert isinstance(error, StageError)
-    assert str(error) == "the local AWS keeps nothing: `quintet down` stops it"
+    assert str(error) == (
+        "the local AWS is no deployed stage: `quintet down` stops it, and "
+        "`quintet up --fresh` or removing .quintet deletes what it keeps"
+    )
 
 
 def test_a_call_that_aws_refuses_says_how_to_go_on(

@@ -32,7 +32,10 @@ def destroy(
 ) -> Destroyed:
     """Delete a deployed stage: its stack, and its buckets, tables and logs with their content."""
     if stage == "local":
-        raise StageError("the local AWS keeps nothing: `quintet down` stops it")
+        raise StageError(
+            "the local AWS is no deployed stage: `quintet down` stops it, and "
+            "`quintet up --fresh` or removing .quintet deletes what it keeps"
+        )
     try:
         return _destroy(stage, yes)
     except (BotoCoreError, ClientError) as error:
