@@ -278,7 +278,7 @@ class Environment:
     def _end(self, invocation: Invocation, note: str = "") -> None:
         self._cancel_timer()
         self._current = None
-        self._drain()
+        lines = self._read()
         elapsed = (time.monotonic() - invocation.started) * 1000
         if not self._peak:  # no poll has seen this process yet
             self._measure()
@@ -290,7 +290,7 @@ class Environment:
         if self._init_ms is not None and not self.provisioned:
             report += f"Init Duration: {self._init_ms:.2f} ms\t"
         self._init_ms = None
-        self._emit([f"END RequestId: {invocation.request_id}", report + note])
+        self._emit([*lines, f"END RequestId: {invocation.request_id}", report + note])
 
     def _measure(self) -> None:
         if self._usage is not None:
@@ -360,7 +360,12 @@ class Environment:
             self._timer = None
 
     def _drain(self) -> None:
-        """Read what the child has written so far, so that its lines precede END."""
+        """Pass on the lines that the child has written so far."""
+        if lines := self._read():
+            self._emit(lines)
+
+    def _read(self) -> list[str]:
+        """The lines that the child has written since the last call."""
         while True:
             try:
                 data = os.read(self._pipe, 65536)
@@ -371,8 +376,7 @@ class Environment:
                 break
             self._log += data
         *lines, self._log = self._log.split(b"\n")
-        if lines:
-            self._emit([line.decode("utf-8", "replace") for line in lines])
+        return [line.decode("utf-8", "replace") for line in lines]
 
     def _emit(self, lines: list[str]) -> None:
         text = "".join(line + "\n" for line in lines).encode("utf-8", "replace")

@@ -137,9 +137,9 @@ class Gateway:
 
     async def _call(self, function_arn: str, event: Mapping[str, Any]) -> Outcome:
         payload = json.dumps(event, ensure_ascii=False).encode("utf-8", "replace")
-        call = self._plane.invoke(function_arn, payload)
         try:
-            return await asyncio.wait_for(call, self._time_limit)
+            async with asyncio.timeout(self._time_limit):
+                return await self._plane.invoke(function_arn, payload)
         except TimeoutError:
             raise Failed(api_errors.TIMED_OUT) from None
         except TooLarge:

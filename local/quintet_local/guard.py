@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Collection
+from functools import lru_cache
 from ipaddress import ip_address
 
 from quintet_local.http1 import Request, Response
@@ -53,6 +54,7 @@ def refusal(header: Callable[[str], str | None], origins: Collection[str] = ()) 
     return None if follows_a_link else f"Sec-Fetch-Site is {site}"
 
 
+@lru_cache(maxsize=256)
 def _is_here(host: str) -> bool:
     """Whether a Host is an IP address, which DNS cannot redirect, or a name of this machine."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host

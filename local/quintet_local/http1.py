@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cache
 from http import HTTPStatus
 
 import httptools
@@ -30,14 +31,14 @@ class Request:
     headers: list[tuple[str, str]]
     client: str
     body: bytes = b""
+    #: the headers by lower-case name, once one was asked for
+    _values: dict[str, str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def header(self, name: str) -> str | None:
         """Return the last value of a header, by its lower-case name."""
-        found = None
-        for key, value in self.headers:
-            if key.lower() == name:
-                found = value
-        return found
+        if self._values is None:
+            self._values = {key.lower(): value for key, value in self.headers}
+        return self._values.get(name)
 
 
 @dataclass(slots=True)
@@ -160,7 +161,7 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
     def _write(self, response: Response, keep: bool, head: bool) -> None:
-        lines = [f"HTTP/1.1 {response.status} {_reason(response.status)}"]
+        lines = [_status_line(response.status)]
         lines += [f"{name}: {value}" for name, value in response.headers]
         # the response to a HEAD may state the body's length
         if not (head and any(name.lower() == "content-length" for name, _ in response.headers)):
@@ -171,8 +172,10 @@ class _Connection(asyncio.Protocol):
         self._transport.write(payload if head else payload + response.body)
 
 
-def _reason(status: int) -> str:
+@cache
+def _status_line(status: int) -> str:
     try:
-        return HTTPStatus(status).phrase
+        reason = HTTPStatus(status).phrase
     except ValueError:
-        return "Unknown"
+        reason = "Unknown"
+    return f"HTTP/1.1 {status} {reason}"

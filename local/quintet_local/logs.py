@@ -15,8 +15,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from quintet_local.filters import Filter, PatternError, deliveries, matcher
 from quintet_local.functions import Function
@@ -37,7 +38,7 @@ class Logs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._files: dict[str, TextIO] = {}
+        self._files: dict[str, FileIO] = {}
         self._queue: queue.Queue[tuple[str, str, int, list[str]] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._filters: defaultdict[str, list[tuple[Filter, Callable[[str], bool]]]]
@@ -54,9 +55,8 @@ class Logs:
         file = self._files.get(logical_id)
         if file is None:
             path = self._folder / f"{logical_id}.log"
-            file = self._files[logical_id] = path.open("a", encoding="utf-8")
-        file.write("".join(line + "\n" for line in lines))
-        file.flush()
+            file = self._files[logical_id] = path.open("ab", buffering=0)
+        file.write("".join(line + "\n" for line in lines).encode("utf-8", "replace"))
 
     def start(self, filters: Sequence[Filter], call: Callable[[str, bytes], None]) -> None:
         """Start forwarding lines, including those already received.
