@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -48,8 +49,18 @@ class Client:
         """Go on until the world ends; while no server answers, wait."""
         while not self.world.ended.is_set():
             if self.world.stage.up.wait(0.2):
-                self.step()
+                self._step()
             self.world.ended.wait(self.pause * self.draw.uniform(0.5, 1.5))
+
+    def _step(self) -> None:
+        """One round, that fails only by an answer that is none."""
+        began = time.monotonic()
+        try:
+            self.step()
+        except Exception:
+            told = {"problem": traceback.format_exc()[-2000:]}
+            broken = Operation("broken", self.name, began, time.monotonic(), None, told)
+            self.world.recorder.add(broken)
 
     def step(self) -> None:
         """One round."""
@@ -67,7 +78,7 @@ class Client:
         **told: Any,
     ) -> Operation:
         """Ask the API once and record it; `tells` is what an answer below 300 tells beside."""
-        began, status = time.monotonic(), None
+        began, status, servers = time.monotonic(), None, self.world.stage.servers
         kind = {"Content-Type": "application/json", **(headers or {})}
         try:
             answer = self._pool.request(
@@ -84,11 +95,11 @@ class Client:
                 told["problem"] = answer.data.decode("utf-8", "replace")[:300]
         except (urllib3.exceptions.HTTPError, OSError):
             ended = time.monotonic()
-        return self.world.recorder.add(Operation(does, self.name, began, ended, status, told))
+        return self._record(Operation(does, self.name, began, ended, status, told), servers)
 
     def call(self, does: str, action: Callable[[], Any], **told: Any) -> Operation:
         """Do something through an AWS client, and record whether it was done."""
-        began, status = time.monotonic(), None
+        began, status, servers = time.monotonic(), None, self.world.stage.servers
         try:
             found = action()
             status = 200
@@ -97,7 +108,16 @@ class Client:
         except Exception as error:  # the server may have ended at any moment
             told["problem"] = f"{type(error).__name__}: {error}"[:300]
         ended = time.monotonic()
-        return self.world.recorder.add(Operation(does, self.name, began, ended, status, told))
+        return self._record(Operation(does, self.name, began, ended, status, told), servers)
+
+    def _record(self, operation: Operation, servers: int) -> Operation:
+        """Record it; as not answered if another server has been started since it began.
+
+        A thread that had no processor for so long may have asked either of them.
+        """
+        if self.world.stage.servers != servers:
+            operation = replace(operation, status=None)
+        return self.world.recorder.add(operation)
 
 
 def run_all(clients: list[Client]) -> list[threading.Thread]:

@@ -117,7 +117,7 @@ def _seen(history: History) -> dict[str, list[Operation]]:
     """What was told of each job, as it began."""
     found: dict[str, list[Operation]] = defaultdict(list)
     for one in history.of("submit", "look", "webhook"):
-        if "job" in one.told:
+        if "job" in one.told and one.status is not None:
             found[one.told["job"]].append(one)
     return found
 

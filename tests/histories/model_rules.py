@@ -42,6 +42,12 @@ def valid_requests_are_taken(history: History) -> Iterator[Anomaly]:
             yield Anomaly("valid requests are taken", f"{one.does} was answered {one.status}")
 
 
+def answers_are_understood(history: History) -> Iterator[Anomaly]:
+    """No client is told what it cannot read."""
+    for one in history.of("broken"):
+        yield Anomaly("answers are understood", f"{one.by}: {one.told['problem']}")
+
+
 def published_is_there(history: History) -> Iterator[Anomaly]:
     """What was published answers, also after a restart, until it is withdrawn."""
     published = [one for one in history.of("publish") if one.status == 200]
@@ -152,6 +158,7 @@ def _close(got: float, right: float) -> bool:
 RULES = (
     answers_are_right,
     valid_requests_are_taken,
+    answers_are_understood,
     published_is_there,
     promoted_answers,
     rolled_back_is_silent,

@@ -7,6 +7,7 @@ counter tells which of its writes outlived it, and so where the snapshot was tak
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import Counter
 
@@ -32,9 +33,15 @@ class Heart(Client):
     def __init__(self, world: World) -> None:
         super().__init__(world, "heart")
         self.sent: list[float] = []
+        #: held during a beat, and by who kills the server until it knows what was kept
+        self.still = threading.Lock()
 
     def step(self) -> None:
         """One beat."""
+        with self.still:
+            self._beat()
+
+    def _beat(self) -> None:
         table = self.world.stage.local.outputs["FeaturesTableName"]
         item = {"entity": {"S": BEATS}, "number": {"N": str(len(self.sent))}}
         self.sent.append(time.monotonic())
@@ -115,12 +122,13 @@ class Nemesis:
 
     def kill_server(self) -> None:
         """Kill the server, start it again, and find out what it has kept."""
-        began = time.monotonic()
         self._stage.up.clear()
-        self._stage.kill()
-        self._stage.free()
-        self._stage.start()
-        kept = self._heart.kept()
+        with self._heart.still:
+            began = time.monotonic()
+            self._stage.kill()
+            self._stage.free()
+            self._stage.start()
+            kept = self._heart.kept()
         self.lost.append(began - kept)
         self._note("kill_server", began, kept=kept, freed=min(self._freed, began))
         self._stage.up.set()

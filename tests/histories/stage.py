@@ -50,6 +50,8 @@ class Stage:
         self._through = (sys.executable, "-m", "tests.histories.clocked", str(self._clock))
         #: set while a server answers
         self.up = threading.Event()
+        #: how many servers were started
+        self.servers = 0
         try:
             self.local = self.start()
         except LocalAwsFailed:
@@ -62,6 +64,7 @@ class Stage:
         Raises:
             LocalAwsFailed: it does not start, several times.
         """
+        self.servers += 1
         for attempt in range(TRIES):
             try:
                 self.local = start_local_aws(

@@ -14,7 +14,7 @@ def pointer_is_monotonic(history: History) -> Iterator[Anomaly]:
     """A reader never sees a run that was started before one that it saw."""
     by_reader: dict[str, list[Operation]] = defaultdict(list)
     for one in history.of("read_table"):
-        if "run" in one.told:
+        if one.status == 200 and "run" in one.told:
             by_reader[one.by].append(one)
     for reader, reads in by_reader.items():
         for place, later in enumerate(reads):
@@ -30,7 +30,7 @@ def readers_see_whole_runs(history: History) -> Iterator[Anomaly]:
     """What a reader finds of a run is all of it, and all of the file that it is over."""
     sizes = {one.told["run"]: one.told["rows"] for one in history.of("drop") if "run" in one.told}
     for one in history.of("read_table"):
-        if "run" not in one.told:
+        if one.status != 200 or "run" not in one.told:
             continue
         run, found = one.told["run"], one.told["rows"]
         if one.told["missing"]:

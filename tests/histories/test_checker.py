@@ -121,6 +121,7 @@ PLANTED: list[tuple[str, list[Operation]]] = [
     ("answers are right", [look(1, version=2)]),
     ("valid requests are taken", [op("ask", 1, 400, model="m", pinned=None)]),
     ("valid requests are taken", [op("submit", 1, 500, key="k1")]),
+    ("answers are understood", [op("broken", 1, None, problem="KeyError: 'id'")]),
     ("what was published is there", [publish(1), missing(12)]),
     ("what was published is there", [publish(1), kill(), missing(102)]),
     ("what was published is there", [publish(1), withdraw(14), missing(12)]),
