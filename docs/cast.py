@@ -18,7 +18,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-__all__ = ["PROMPT", "Line", "draw", "main", "project_links", "record", "shown_at", "typed"]
+__all__ = ["Line", "draw", "main", "project_links", "record", "shown_at", "typed"]
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "docs/demo.svg"
@@ -92,8 +92,8 @@ class Line:
 
 def typed(command: str, at: float = 0.0, *, clock: bool = False) -> Line:
     """The line that a reader types, behind the minutes and seconds since the beginning or not."""
-    time = f"\x1b[36m{int(at) // 60}:{int(at) % 60:02}\x1b[0m " if clock else ""
-    return Line(at, f"{time}{PROMPT}\x1b[1m{command}\x1b[0m")
+    told = f"\x1b[36m{int(at) // 60}:{int(at) % 60:02}\x1b[0m " if clock else ""
+    return Line(at, f"{told}{PROMPT}\x1b[1m{command}\x1b[0m")
 
 
 def record(
@@ -162,25 +162,21 @@ def shown_at(lines: Sequence[Line], longest: float = LONGEST_WAIT) -> list[float
 
 def draw(lines: Sequence[Line], title: str, longest: float = LONGEST_WAIT) -> str:
     """The session as an SVG."""
-    rows: list[Text] = []
-    times: list[float] = []
-    for line, at in zip(lines, shown_at(lines, longest), strict=True):
-        text = Text.from_ansi(line.text)
-        text.rstrip()
-        cuts = range(COLUMNS, max(text.cell_len, 1), COLUMNS)
-        folded = text.divide(cuts) if cuts else [text]
-        rows += folded
-        times += [at] * len(folded)
+    rows = [
+        (at, row)
+        for at, line in zip(shown_at(lines, longest), lines, strict=True)
+        for row in _rows(line.text)
+    ]
     console = Console(
         record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="256"
     )
-    for row in rows:
+    for _, row in rows:
         console.print(row, no_wrap=True, crop=False)
     width, tall = COLUMNS * CHAR * 0.61, ROWS * LINE
     values = {
         "shape": f"{width + 2 * LEFT:.0f} {tall + BAR + TOP:.0f}",
         "title": escape(title),
-        "motion": _motion(times),
+        "motion": _motion([at for at, _ in rows]),
         "left": f"{LEFT}",
         "bar": f"{BAR}",
         "inner": f"{width:.0f}",
@@ -196,12 +192,20 @@ def draw(lines: Sequence[Line], title: str, longest: float = LONGEST_WAIT) -> st
     return re.sub(r"<text [^>]*>\n</text>", "", svg)
 
 
+def _rows(line: str) -> Iterable[Text]:
+    """A line as the terminal shows it: one that is too long goes on in the next row."""
+    text = Text.from_ansi(line)
+    text.rstrip()
+    cuts = range(COLUMNS, len(text), COLUMNS)
+    return text.divide(cuts) if cuts else [text]
+
+
 def _motion(times: Sequence[float]) -> str:
     """The rules that uncover a row at its time, and scroll so that the last one is seen."""
     whole = times[-1] + REST
-    steps = {at: count for count, at in enumerate(times, 1)}  # rows that are there at a time
+    there = {at: count for count, at in enumerate(times, 1)}  # rows that are there at a time
     frames: dict[str, list[str]] = {"scroll": [], "uncover": []}
-    for at, count in {0.0: 0, **steps}.items():
+    for at, count in {0.0: 0, **there}.items():
         share = f"{100 * at / whole:.2f}%"
         for name, y in (("scroll", min(0, ROWS - count)), ("uncover", count)):
             frames[name].append(f"{share}{{transform:translateY({y * LINE:.1f}px)}}")
