@@ -54,4 +54,10 @@ PARTS = (
         ("--cases", "60"),
         ("--cases", "300"),
     ),
+    Part(
+        "What a client was told stays true when environments and the server are killed",
+        "tests.histories",
+        ("--minutes", "0.6"),
+        ("--minutes", "8"),
+    ),
 )
