@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from builtins import ConnectionError as OSConnectionError
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import IntEnum
+from itertools import islice
+from pathlib import Path
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,6 +19,7 @@ from botocore.exceptions import (
 )
 from rich.markup import escape
 
+from quintet.columns.names import suggestion
 from quintet.errors import ModelFailure, NotFound, QuintetError, Transient
 from quintet_cli.stacks import NoStage, StageError, explained
 from quintet_cli.terminal import Console
@@ -25,9 +29,12 @@ __all__ = ["Status", "reason_of", "status_of", "told"]
 #: the last parts of AWS's codes for what does not exist
 _MISSING = ("NotFound", "NotFoundException", "NoSuchKey", "NoSuchBucket", "DoesNotExist", "404")
 
+#: of so many files beside one that is missing the nearest name is looked for
+_NEIGHBOURS = 10_000
+
 
 class Status(IntEnum):
-    """The exit statuses of commands: docs/reference.md explains them. 2 is Typer's own."""
+    """The exit statuses of commands: docs/operations.md explains them. 2 is Typer's own."""
 
     FAILED = 1
     USAGE = 2
@@ -40,7 +47,20 @@ def reason_of(error: BaseException) -> str | None:
     """Why an expected error happened, in plain words; None for a defect."""
     if not isinstance(error, (QuintetError, StageError, BotoCoreError, ClientError, OSError)):
         return None
-    return explained(error) or explained(error.__cause__) or str(error)
+    return explained(error) or explained(error.__cause__) or _of_file(error) or str(error)
+
+
+def _of_file(error: BaseException) -> str | None:
+    """What is wrong with a file that was named, and which one beside it may be meant."""
+    if not isinstance(error, OSError) or not isinstance(error.filename, (str, Path)):
+        return None
+    path = Path(error.filename)
+    if not isinstance(error, FileNotFoundError):
+        return f"{path}: {str(error.strerror).lower()}"
+    beside: list[str] = []
+    with suppress(OSError):  # there may be no such folder, or nobody may list it
+        beside = [one.name for one in islice(path.parent.iterdir(), _NEIGHBOURS)]
+    return f"{path}: there is no such file{suggestion(path.name, beside)}"
 
 
 def told(error: Exception) -> Status | None:

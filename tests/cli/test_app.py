@@ -100,5 +100,21 @@ def test_an_expected_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
     assert told_lines == "error: model: expected a published model, got [red]x\n"
 
 
+def test_a_file_that_is_missing_is_named_with_the_one_that_may_be_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "customers.csv").touch()
+    for name, near in (("custmers.csv", "; do you mean customers.csv?"), ("x.onnx", "")):
+        missing = tmp_path / name
+        with pytest.raises(FileNotFoundError) as raised:
+            missing.stat()
+        assert told(raised.value) == Status.NOT_FOUND
+        assert capsys.readouterr().err == f"error: {missing}: there is no such file{near}\n"
+    with pytest.raises(IsADirectoryError) as folder:
+        tmp_path.read_bytes()
+    assert told(folder.value) == Status.FAILED
+    assert capsys.readouterr().err == f"error: {tmp_path}: is a directory\n"
+
+
 def test_a_defect_is_not_told() -> None:
     assert told(ZeroDivisionError()) is None

@@ -42,8 +42,7 @@ def read_sample(path: Path) -> Table:
     if path.suffix not in readers:
         text = f"expected a file ending in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         raise PackageError.of(path.name, text)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file")
+    path.stat()  # a file that is missing is no sample that cannot be read
     try:
         table = readers[path.suffix](path)
     except (ValueError, csv.Error, OSError) as error:
