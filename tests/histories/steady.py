@@ -23,7 +23,8 @@ __all__ = ["BOUNDS", "Sampler", "Trend", "slope", "trends"]
 EVERY = 5.0
 #: of the samples, what is left out: environments start, caches fill
 WARM_UP = 0.3
-#: how much each may grow: the server's memory in KiB an operation, all else in an hour
+#: how much each may grow: the server's memory in KiB an operation, all else over the time after
+#: the warm-up. Pools of threads and connections may still fill up
 BOUNDS = {
     "server KiB an operation": 24.0,
     "server descriptors": 6.0,
@@ -145,7 +146,11 @@ def trends(series: dict[str, Series], least: int = 12) -> list[Trend]:
             if done and memory:
                 found.append(_trend(name, Series(done.values, memory.values), 1024, bound))
             continue
-        own = [_trend(key, one, 3600, bound) for key, one in warm.items() if key.startswith(name)]
+        own = [
+            _trend(key, one, one.times[-1] - one.times[0], bound)
+            for key, one in warm.items()
+            if key.startswith(name)
+        ]
         if own:
             found.append(max(own, key=lambda trend: trend.growth))
     return found

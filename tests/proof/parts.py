@@ -57,7 +57,7 @@ PARTS = (
     Part(
         "What a client was told stays true when environments and the server are killed",
         "tests.histories",
-        ("--minutes", "0.6"),
+        ("--minutes", "0.4"),
         ("--minutes", "8"),
     ),
 )

@@ -63,7 +63,7 @@ def test_a_part_that_cannot_run_has_failed(capsys: pytest.CaptureFixture[str]) -
 def test_a_row_of_the_page() -> None:
     told = {"name": "x", "cases": 1200, "failures": 0, "seed": 20261201, "reach": {"a": 3, "b": 9}}
     lines = page([Result(PARTS[0], ("--seeds", "5"), told, 61.4)], "c" * 40)
-    assert lines[7] == (
+    assert lines[8] == (
         f"| {PARTS[0].claim} | `python -m {PARTS[0].module} --seeds 5` | cases: 1,200, "
         "seed: 20261201, reach: 2, the least 3 times | 0 | 61 |"
     )
