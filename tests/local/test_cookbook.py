@@ -27,7 +27,7 @@ STEP = re.compile(r"```bash\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 #: the port of a recipe's own server, which another run of the tests may have taken
 PORT = "8099"
 END = "the end of a step"
-SECONDS = 300
+SECONDS = 600
 
 
 def typed(scripts: list[str], folder: Path) -> list[str]:

@@ -100,7 +100,7 @@ def test_a_model_is_published_and_its_versions_change(run: Run, package: Path) -
     assert run("schema", state=False)["title"]
     assert run("openapi", MODEL)["openapi"] == "3.1.0"
     assert run("status")["environments"]
-    assert "AWS_ENDPOINT_URL" in run("env")
+    assert {"AWS_ENDPOINT_URL", "API", "INBOX"} <= set(run("env"))
 
 
 def test_a_rollout_is_started_paused_and_taken_back(run: Run) -> None:

@@ -205,6 +205,8 @@ def env(state: StateOption = DEFAULT_STATE) -> dict[str, str]:
         raise NoStage(f"no local AWS runs from {state}; start one with `quintet up --detach`")
     print("unset AWS_PROFILE AWS_SESSION_TOKEN")
     variables = {**local_environment(found.endpoint_url), "API": found.api_url}
+    if inbox := found.outputs.get("InboxBucketName"):
+        variables["INBOX"] = inbox
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
     return variables
