@@ -84,6 +84,9 @@ def start(
         str | None,
         typer.Option("--callback", help="A registered endpoint to notify when the run ends."),
     ] = None,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="Readers keep the run that they see.")
+    ] = False,
     wait: Wait = True,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
@@ -103,6 +106,7 @@ def start(
         "header": header.value if header else None,
         "callback": callback,
         "features": features,
+        "trial": trial or None,
     }
     folder, new = start_on(opened, asked)
     console.print(f"run [bold]{folder.run}[/bold]" + ("" if new else ", which has ended before"))

@@ -807,6 +807,7 @@ def test_requests_are_read_as_starters_send_them() -> None:
         ({"prefix": ""}, "prefix: expected a text that is not empty, got nothing"),
         ({"version": True}, "version: expected a whole number from 1, got true"),
         ({"version": 0}, "version: expected a whole number from 1, got 0"),
+        ({"trial": 1}, "trial: expected true or false, got 1"),
         ({"version_id": "v"}, "version_id: expected none with a prefix, got one"),
         ({"partition": "2026"}, "partition: expected name=value, or a/b of those, got 2026"),
         ({"prefix": None, "key": "a", "partition": "a=1"}, "partition: expected none with a key"),

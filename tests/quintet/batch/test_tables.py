@@ -9,6 +9,7 @@ import orjson
 import pytest
 from tests.kits.batch import BUCKET, Bench, csv_bytes, row
 
+from quintet.batch.planning import TRIAL
 from quintet.batch.plans import REPLAY_OF, Plan, RunPaths
 from quintet.batch.reports import report_run
 from quintet.batch.stores import MemoryConditionalObjects
@@ -112,6 +113,18 @@ def test_a_replay_of_refused_rows_does_not_show_itself() -> None:
     bench.score(plan)
     report_run(plan.folder, store=bench.store, cells=bench.cells, clock=lambda: NOW)
     assert [shows_itself(folder, bench.store) for folder in (whole, plan.folder)] == [True, False]
+
+
+def test_readers_do_not_see_a_trial_until_somebody_shows_it() -> None:
+    bench, cells = Bench(), MemoryConditionalObjects()
+    bench.inbox.put(BUCKET, "data/a.csv", csv_bytes([row(1)]))
+    plan = bench.plan_many(prefix="data/", trial=True)
+    bench.score(plan)
+    report_run(plan.folder, store=bench.store, cells=bench.cells, clock=lambda: NOW)
+    report = orjson.loads(bench.store.objects[plan.folder.report])
+    assert (report["status"], report["notes"][-1]) == ("succeeded", TRIAL)
+    assert not shows_itself(plan.folder, bench.store)
+    assert move(bench, cells, plan.folder, by="ada")["run"] == plan.run
 
 
 def test_a_run_that_is_not_whole_is_not_shown() -> None:

@@ -32,10 +32,19 @@ from quintet.errors import BadInput, ModelFailure, NotFound
 from quintet.formats.kinds import ignored_columns
 from quintet.formats.sources import FORMATS, FileFormat
 
-__all__ = ["Catalog", "MemoryCatalog", "Pinned", "RunRequest", "contract_digest", "plan_run"]
+__all__ = [
+    "TRIAL",
+    "Catalog",
+    "MemoryCatalog",
+    "Pinned",
+    "RunRequest",
+    "contract_digest",
+    "plan_run",
+]
 
 #: the object metadata that requests another format of the scores
 OUTPUT = "quintet-output"
+TRIAL = "A trial: readers keep the run that they see; `quintet runs promote` shows them this one."
 #: the object metadata that requests columns of the input beside the scores
 KEEP = "quintet-keep"
 
@@ -206,7 +215,7 @@ def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
         output=_output(request, snapshot.metadata, form),
         rows=sum(file.rows for file in files),
         units=units,
-        notes=(*notes, *notes_of_files(gzip, ignored)),
+        notes=(*notes, *notes_of_files(gzip, ignored), *((TRIAL,) if request.trial else ())),
         scope=request.scope,
         files=len(files),
         keep=_keep(request, snapshot.metadata, pinned.contract, files),
@@ -216,6 +225,7 @@ def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
         max_refused=pinned.contract.limits.max_refused,
         owner=request.owner,
         traceparent=request.traceparent,
+        trial=bool(request.trial),
     )
 
 

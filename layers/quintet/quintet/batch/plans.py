@@ -93,7 +93,7 @@ class Plan:
     names in the scores. `features` combines the files of stored features that the request names;
     history.json lists each of them. `max_refused` is the share of rows that may be refused,
     `owner` the API caller who requested the run, `traceparent` the run's W3C context if the caller
-    sent one.
+    sent one. Readers do not see a run that is a `trial`.
     """
 
     run: str
@@ -123,6 +123,7 @@ class Plan:
     max_refused: float = 1.0
     owner: str | None = None
     traceparent: str | None = None
+    trial: bool = False
 
     @property
     def folder(self) -> RunPaths:

@@ -70,7 +70,8 @@ def report_run(
         report = {**_unplanned(folder, plan, failure), "notes": []}
     report["finished"] = clock().astimezone(UTC).isoformat(timespec="milliseconds")
     report["seconds"] = _seconds(report["started"], report["finished"])
-    if note := expiry_note(_seen(report, live()), clock().timestamp()):
+    trial = isinstance(plan, Plan) and plan.trial
+    if note := expiry_note(live() if trial else _seen(report, live()), clock().timestamp()):
         report["notes"].append(note)
     shown = _page(report)
     written = {folder.report: dump(report), folder.page: shown}
@@ -280,6 +281,7 @@ def _manifest(plan: Plan, report: dict[str, Any]) -> dict[str, Any]:
         "scored": report["counts"]["scored"],
         "quarantined": report["counts"]["quarantined"],
         **({"candidates": report["candidates"]} if report["candidates"] else {}),
+        **({"trial": True} if plan.trial else {}),
         "files": report["files"],
         "content": hashlib.sha256("".join(lines).encode()).hexdigest(),
     }

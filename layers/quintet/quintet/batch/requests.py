@@ -33,7 +33,7 @@ Passthrough = list[str] | dict[str, str] | str
 ALL = "*"
 MAX_PASSTHROUGH = 200
 KEEP_FORM = 'a list of columns, {"column": "new name"}, or "*" for all'
-FIELDS = (*TEXTS, "version", "keep")
+FIELDS = (*TEXTS, "version", "keep", "trial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +46,9 @@ class RunRequest:
     to new names, or "*". `header` says whether CSV files have one (see
     `quintet.contract.Contract`). The object's metadata may also set these three. `callback` is the
     id of an endpoint that is notified when the run ends. `features` is a prefix of files with the
-    history of the stored features. `owner` is the API caller who requested the run; a run without
-    an owner belongs to the stage. `traceparent` is the run's W3C context, if its caller sent one
-    (see `quintet.batch.plans.run_context`).
+    history of the stored features. Readers do not see a run that is a `trial`. `owner` is the API
+    caller who requested the run; a run without an owner belongs to the stage. `traceparent` is the
+    run's W3C context, if its caller sent one (see `quintet.batch.plans.run_context`).
     """
 
     run: str
@@ -66,6 +66,7 @@ class RunRequest:
     callback: str | None = None
     features: str | None = None
     header: Header | None = None
+    trial: bool | None = None
     owner: str | None = None
     traceparent: str | None = None
 
@@ -116,6 +117,8 @@ def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -
     version = data.get("version")
     if version is not None and (type(version) is not int or version < 1):
         refusals.append(Refusal(None, "version", "a whole number from 1", shown(version)))
+    if (trial := data.get("trial")) is not None and type(trial) is not bool:
+        refusals.append(Refusal(None, "trial", "true or false", shown(trial)))
     if not data.get("bucket"):
         refusals.append(Refusal(None, "bucket", "the name of a bucket", "nothing"))
     given = [name for name in SCOPES if data.get(name) is not None]

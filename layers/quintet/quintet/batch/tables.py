@@ -57,12 +57,14 @@ def current_run(
 
 
 def shows_itself(folder: RunPaths, store: ObjectStore) -> bool:
-    """Whether a run that succeeded moves its table's pointer; a replay waits for an operator.
+    """Whether a run that succeeded moves its table's pointer; replays and trials wait for an
+    operator.
 
     Raises:
         NotFound: the run has no manifest.
     """
-    return REPLAY_OF not in read_manifest(folder, store)["input"]["metadata"]
+    manifest = read_manifest(folder, store)
+    return REPLAY_OF not in manifest["input"]["metadata"] and not manifest.get("trial")
 
 
 def show_run(

@@ -259,6 +259,7 @@ def _run_request() -> Schema:
             "header": {"enum": [*get_args(Header), None]},
             "version": _or_null("integer", minimum=1),
             "keep": {"anyOf": keep, "description": "columns of the input to keep beside scores"},
+            "trial": {"type": ["boolean", "null"], "description": "readers do not see the run"},
         },
         "additionalProperties": False,
         "oneOf": [
