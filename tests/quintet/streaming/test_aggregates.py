@@ -118,6 +118,21 @@ def test_merges_in_any_grouping_are_the_reduction_of_all(sizes: list[int], rando
                 assert got == column
 
 
+@given(st.integers(0, 1000), st.sampled_from([STREAM, Stream(aggregates=PLAIN)]))
+def test_one_row_is_the_group_that_it_is_among_others(seed: int, stream: Stream) -> None:
+    row = rows(1, seed, stream)
+    other = rows(1, seed, stream)
+    other.entities = ["another"]
+    alone, among = reduce(row), select(reduce(concatenate([row, other])), np.array([0]))
+    assert (alone.entities, alone.starts.tolist()) == (among.entities, among.starts.tolist())
+    assert alone.columns.keys() == among.columns.keys()
+    for name, column in among.columns.items():
+        assert (alone.columns[name].dtype, alone.columns[name].tolist()) == (
+            column.dtype,
+            column.tolist(),
+        )
+
+
 def test_packed_columns_come_back_through_json() -> None:
     whole = reduce(rows(50))
     packed = json.loads(json.dumps(pack(whole.columns), allow_nan=False))

@@ -40,8 +40,8 @@ _NO_FEATURES = "none"
 
 @dataclass(slots=True)
 class TypedRows:
-    """The decoded rows: their batch, the values of all fields by name, and each text's number of
-    rows. Numbers are arrays, others lists."""
+    """The decoded rows: their batch, the values of the id and of the other fields by name, and each
+    text's number of rows. Numbers are arrays, others lists."""
 
     batch: Batch
     fields: Mapping[str, Any]
@@ -101,12 +101,13 @@ def decode_typed(
         and strict_json.no_more_keys(bodies, keys)
     ):
         return None
-    fields: dict[str, Any] = {n: rows.objects[at::width] for at, n in enumerate(reader.objects)}
+    objects = {name: rows.objects[at::width] for at, name in enumerate(reader.objects)}
     batch = Batch(len(rows.numbers), {})
-    if not (_put_objects(contract, batch, fields) and _put_numbers(reader, rows, batch, fields)):
+    fields = dict.fromkeys([name for name, _ in others] + ([] if own is None else [own]))
+    if not (_put_objects(contract, batch, objects) and _put_numbers(reader, rows, batch, fields)):
         return None
-    checked = (*(name for name, _ in others), *(() if own is None else (own,)))
-    if not all(_is_plain(fields[name]) for name in checked):
+    fields |= {name: objects[name] for name in fields if name in objects}
+    if not all(map(_is_plain, fields.values())):
         return None
     return TypedRows(batch, fields, counts)
 
@@ -189,7 +190,8 @@ def _read(reader: _Reader, bodies: Sequence[bytes], *, enveloped: bool) -> _Rows
 
 
 def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, fields: dict[str, Any]) -> bool:
-    """Set the columns of scalar numbers, in `fields` as read; False if one needs checking."""
+    """Set the columns of scalar numbers, and those in `fields` as read; False if one needs
+    checking."""
     if not reader.numbers:
         return True
     packed = np.frombuffer(b"".join(rows.numbers), reader.packed)
@@ -197,7 +199,7 @@ def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, fields: dict[str, A
         matrix = packed[dtype]
         if matrix.dtype.kind == "f" and not -_LARGE < matrix.min() <= matrix.max() < _LARGE:
             return False
-        fields |= {name: matrix[:, place] for place, name in enumerate(names)}
+        fields |= {n: matrix[:, place] for place, n in enumerate(names) if n in fields}
         if dtype != _NO_FEATURES:
             with np.errstate(over="ignore"):
                 batch.stacked[names] = matrix.astype(dtype, order="C")

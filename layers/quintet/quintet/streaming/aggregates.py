@@ -131,7 +131,8 @@ def select(partials: Partials, chosen: NDArray[Any]) -> Partials:
 
 def reduce(partials: Partials) -> Partials:
     """One group for each key. Among equal times the later position is the last."""
-    if len(partials) == 0:
+    distinct = any(name.startswith("distinct:") for name in partials.columns)
+    if len(partials) == 0 or (len(partials) == 1 and not distinct):  # values become a sketch
         return partials
     code, first = _groups(partials)
     old, groups = partials.columns, len(first)

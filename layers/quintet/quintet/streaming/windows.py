@@ -208,7 +208,7 @@ def _tally(counters: dict[float, Counters], kind: str, starts: NDArray[np.float6
     """Count rows of one kind, by the start of their window."""
     if len(starts) == 0:
         return
-    if (starts == starts[0]).all():
+    if len(starts) == 1 or (starts == starts[0]).all():
         found = [(starts[0], len(starts))]
     else:
         found = list(zip(*np.unique(starts, return_counts=True), strict=True))
