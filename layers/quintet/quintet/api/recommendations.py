@@ -39,6 +39,7 @@ def _asked(request: Request, user: str, plan: RecommendPlan, now: float) -> Aske
     elif request.query:
         raise BadInput.of("query", "no parameters: they are in the body", "some")
     else:
-        request.accepts("application/json")
+        if request.headers.get("content-type") != "application/json":
+            request.accepts("application/json")
         body = strict_json.parse(request.content(MAX_BODY))
     return read_request(plan, user, body, now)

@@ -128,7 +128,6 @@ def predict(
     ]
 
 
-@dataclass(slots=True)
 class RequestContext:
     """The state of one request: counts, names and times. Only captures see its values.
 
@@ -141,9 +140,10 @@ class RequestContext:
     showed, as JSON, and `hidden` the failure of a version that its answer hides: the version's
     capture, the log line and the metrics say it. `traceparent` is the W3C context for what the
     request starts, `span` its span if it is sampled, `xray` Lambda's text on its trace.
+
+    Not a dataclass: a request sets few of these, and setting all would take a microsecond.
     """
 
-    id: str = ""
     trace_id: str = ""
     traceparent: str = ""
     xray: str = ""
@@ -160,12 +160,15 @@ class RequestContext:
     contract: Contract | None = None
     prediction: Prediction | None = None
     span: Span | None = None
-    steps: Steps = field(default_factory=Steps)
     answered: Sequence[Prediction] = ()
     taken_out: Sequence[TakenOut] = ()
     asked: tuple[Batch, NDArray[np.int64]] | None = None
     impression: Mapping[str, Any] | None = None
     hidden: QuintetError | None = None
+
+    def __init__(self, id: str = "", steps: Steps | None = None) -> None:
+        self.id = id
+        self.steps = Steps() if steps is None else steps
 
 
 @dataclass(slots=True)
