@@ -18,6 +18,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from tests.kits import models
 from tests.kits.aws import environ
+from tests.kits.events import event
 from tests.kits.local_aws import LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner
 
@@ -286,3 +287,19 @@ def test_the_command_sends_a_key_of_its_user(
     monkeypatch.setenv("QUINTET_KEY", key(local, "ann"))
     found = CliRunner().invoke(app, asked)
     assert found.exit_code == 0, found.output
+
+
+def test_the_sample_event_asks_the_authoriser(local: LocalAws) -> None:
+    asked = event("authorise_key")
+
+    def answered() -> tuple[str, str, list[str]]:
+        answer = local.client("lambda").invoke(
+            FunctionName="quintet-local-Authorise", Payload=json.dumps(asked)
+        )
+        found = json.loads(answer["Payload"].read())
+        (statement,) = found["policyDocument"]["Statement"]
+        return found["principalId"], statement["Effect"], sorted(found["context"])
+
+    assert answered() == ("refused", "Deny", ["message"])  # nobody has made its key
+    asked["multiValueHeaders"]["x-api-key"] = [key(local, "events", "--models", "log")]
+    assert answered() == ("events", "Allow", ["models"])

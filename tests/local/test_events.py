@@ -49,4 +49,6 @@ def test_what_was_called_out_is_posted_signed(prepared: tuple[LocalAws, Receiver
 
 
 def test_every_event_has_its_answer() -> None:
-    assert sorted(case.event for case in ALL) == sorted(p.stem for p in ROOT.glob("events/*.json"))
+    found = {path.stem for path in ROOT.glob("events/*.json")}
+    # a stage without keys has no Authorise: tests/local/test_callers.py asks one that has it
+    assert sorted({case.event for case in ALL} | {"authorise_key"}) == sorted(found)
