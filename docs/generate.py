@@ -44,13 +44,13 @@ LLMS = ROOT / "llms.txt"
 
 #: the page that explains a command, by the beginning of its name
 GUIDES = {
-    "quintet backfill": "batch.md",
+    "quintet backfill": "batch-many-files.md",
     "quintet captures": "captures.md",
     "quintet check": "publishing.md",
     "quintet choose": "choose.md",
     "quintet console": "console.md",
     "quintet dlq": "replay.md",
-    "quintet drop": "batch.md",
+    "quintet drop": "batch-first-file.md",
     "quintet env": "local-aws.md",
     "quintet endpoints": "async-callbacks.md",
     "quintet init": "init.md",
@@ -64,13 +64,14 @@ GUIDES = {
     "quintet publish": "publishing.md",
     "quintet rollout": "rollouts.md",
     "quintet quality": "labels.md",
-    "quintet runs": "batch.md",
-    "quintet scores": "batch.md",
+    "quintet runs start": "batch-many-files.md",
+    "quintet runs": "batch-runs.md",
+    "quintet scores": "batch-scores.md",
     "quintet size": "size.md",
     "quintet skew": "monitoring.md",
     "quintet slo": "operations.md",
     "quintet stream": "streaming.md",
-    "quintet table": "batch.md",
+    "quintet table": "batch-scores.md",
     "quintet trace": "traces.md",
     "quintet up": "local-aws.md",
 }

@@ -22,7 +22,8 @@ MEASURES = """
   ran: document.body.dataset.ran || '',
   images: document.querySelectorAll('img').length,
   operations: document.querySelectorAll('details').length,
-  empty: [...document.querySelectorAll('details')].filter(e => e.innerText.trim().length < 10).length,
+  empty: [...document.querySelectorAll('details')].filter(
+    e => e.innerText.trim().length < 10).length,
   unreached: [...document.querySelectorAll('summary')].filter(e => {
     e.focus();
     return document.activeElement !== e;

@@ -117,7 +117,7 @@ def schedule(stack: LocalAws, name: str, expression: str, target: str, body: str
 
 
 def test_a_schedule_that_is_made_by_the_api_fires(stack: LocalAws) -> None:
-    """As docs/batch.md makes one: `aws scheduler create-schedule`."""
+    """As docs/batch-schedule.md makes one: `aws scheduler create-schedule`."""
     sqs = stack.client("sqs")
     url = sqs.create_queue(QueueName="scheduled")["QueueUrl"]
     arn = "arn:aws:sqs:us-east-1:123456789012:scheduled"

@@ -101,7 +101,7 @@ DESIGNS = {
         resilience=(
             Mechanism(
                 what="a redrive scores only the units without a result, and writes the same bytes",
-                page="docs/batch.md#stop-and-redrive",
+                page="docs/batch-runs.md#stop-and-redrive",
             ),
             Mechanism(
                 what="every row is scored or quarantined with its reason, or the run fails; the "
