@@ -42,8 +42,8 @@ def run(folder: Path, seconds: float, seed: int) -> Outcome:
     outcome = Outcome()
     with _crowd(folder, seed, outcome) as crowd:
         stage = crowd.world.stage
-        if stage.no_disk:
-            outcome.skipped["fill_disk"] = stage.no_disk
+        if stage.disk.missing:
+            outcome.skipped["fill_disk"] = stage.disk.missing
         nemesis = Nemesis(crowd.world, crowd.heart)
         outcome.faults, outcome.lost = nemesis.made, nemesis.lost
         crowd.work(lambda: nemesis.run(seconds))

@@ -86,7 +86,7 @@ class Nemesis:
             "jump_clock": self.jump_clock,
             "fill_disk": self.fill_disk,
         }
-        if self._stage.no_disk:
+        if self._stage.disk.missing:
             del kinds["fill_disk"]
         names = [*kinds, "kill_server", *["kill_environment"] * 6]
         while time.monotonic() < until:

@@ -1,26 +1,23 @@
-"""A local AWS that is killed and started again, on a small disk, with a clock that jumps.
+"""A local AWS that is killed and started again, on a disk that fills, with a clock that jumps.
 
-Where this process is root and may mount, its folder is a tmpfs, which a file can fill. The clock is
-that of the services (`clocked`): functions keep the machine's, as on AWS theirs is another one.
+The clock is that of the services (`clocked`): functions keep the machine's, as on AWS theirs is
+another one.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
 import psutil
+from tests.histories.disk import disk_at
 from tests.kits.local_aws import FREE_PORTS, LocalAws, LocalAwsFailed, start_local_aws
 
-__all__ = ["MEBIBYTE", "PARAMETERS", "Stage"]
+__all__ = ["PARAMETERS", "Stage"]
 
-MEBIBYTE = 1 << 20
-DISK = 400 * MEBIBYTE
 #: a killed worker's message comes back after six times its time-out
 PARAMETERS = {
     "WorkBatchSize": "10",
@@ -42,9 +39,7 @@ class Stage:
         self._folder = folder
         self._clock = folder / "clock"
         self._killed = 0
-        self._ballast = self.state / "ballast"
-        self.mounted = self._mount()
-        self.no_disk = "" if self.mounted else "no tmpfs can be mounted here (not root)"
+        self.disk = disk_at(self.state)
         self._options: tuple[str, ...] = FREE_PORTS
         self.jump(0)
         self._through = (sys.executable, "-m", "tests.histories.clocked", str(self._clock))
@@ -55,7 +50,7 @@ class Stage:
         try:
             self.local = self.start()
         except LocalAwsFailed:
-            self._unmount()
+            self._remove()
             raise
 
     def start(self) -> LocalAws:
@@ -105,17 +100,11 @@ class Stage:
 
     def fill(self) -> None:
         """Fill the disk."""
-        with self._ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(b"\0" * MEBIBYTE)
-                    file.flush()
-            except OSError:
-                return
+        self.disk.fill(self.local.process.pid)
 
     def free(self) -> None:
         """Give the disk its space back."""
-        self._ballast.unlink(missing_ok=True)
+        self.disk.free(self.local.process.pid)
 
     def close(self) -> None:
         """Stop the server and unmount its disk."""
@@ -123,19 +112,12 @@ class Stage:
             self.local.stop()
         finally:
             self._keep_log()
-            self._unmount()
+            self._remove()
 
     def _keep_log(self) -> None:
         shutil.copy(self.state / "up.log", self._folder / f"up-{self._killed}.log")
         self._killed += 1
 
-    def _unmount(self) -> None:
-        if self.mounted:
-            subprocess.run(["umount", "-l", self.state], check=False)
+    def _remove(self) -> None:
+        self.disk.close()
         shutil.rmtree(self.state, ignore_errors=True)
-
-    def _mount(self) -> bool:
-        if os.geteuid() != 0 or shutil.which("mount") is None:
-            return False
-        words = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(self.state)]
-        return subprocess.run(words, capture_output=True, check=False).returncode == 0
