@@ -167,6 +167,8 @@ def test_the_short_form_has_the_addresses_and_counts_the_rest() -> None:
         "Console              http://c",
         "state keeps buckets and tables (1 objects and 2 items from before), and logs/ of "
         "functions",
+        "not kept after a stop: messages, stream records, runs under way, schedules, and "
+        "CloudWatch's metrics and logs",
         "2 kinds of properties of the template are not honoured here: `quintet status` has a line "
         "for each",
         "hint",

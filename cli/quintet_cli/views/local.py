@@ -30,7 +30,11 @@ def print_started(
     """
     _addresses(console, page, url, outputs=verbose)
     kept = "{objects:,} objects and {items:,} items".format(**page["kept"])
-    lines = [f"{state} keeps buckets and tables ({kept} from before), and logs/ of functions"]
+    lines = [
+        f"{state} keeps buckets and tables ({kept} from before), and logs/ of functions",
+        "not kept after a stop: messages, stream records, runs under way, schedules, and "
+        "CloudWatch's metrics and logs",
+    ]
     if verbose:
         _facts(console, [_notice(**one) for one in page["not_honoured"]])
         console.print()
