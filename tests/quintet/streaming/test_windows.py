@@ -18,7 +18,7 @@ from tests.kits.windows import ALL, NOTHING, PLAIN, Row, Shard, arrive, by_hand,
 from quintet.contract import Aggregate
 from quintet.errors import Transient
 from quintet.features import StoredValue
-from quintet.streaming import windows
+from quintet.streaming import window_state, windows
 from quintet.streaming.model_rows import TumblingWindow
 from quintet.streaming.parts import Counters
 from quintet.streaming.windows import MemoryWindows, Part, advance
@@ -466,3 +466,125 @@ def test_a_state_of_numbers_at_the_end_of_their_range_stays_json() -> None:
     assert window is not None
     assert window.entities["ann"]["pounds"] == most
     assert window.entities["bob"]["least_x"] == -most
+
+
+#: of two windows, with the second row of bob out of order
+TWO = (
+    Row("bob", 1.0, at=5.0, arrived=6.0),
+    Row("ann", 2.0, at=65.0, arrived=66.0),
+    Row("bob", 3.0, at=59.0, arrived=70.0),
+)
+
+
+def test_a_state_has_these_fields() -> None:
+    model = contract(PLAIN[:4], window=60.0, lateness=10.0)
+    shard = Shard(MemoryWindows())
+    found = shard.call(model, TWO)
+    assert (found.counts, found.parts) == (Counters(records=3, out_of_order=1), 0)
+    assert shard.state == {
+        "form": 1,
+        "models": {
+            "shop": {
+                "entity": "customer",
+                "stream": {
+                    "aggregates": [
+                        {"name": "orders", "how": "count", "of": None, "description": ""},
+                        {"name": "pounds", "how": "sum", "of": "x", "description": ""},
+                        {"name": "mean_x", "how": "mean", "of": "x", "description": ""},
+                        {"name": "least_x", "how": "min", "of": "x", "description": ""},
+                    ],
+                    "time": "at",
+                    "window": 60.0,
+                    "allowed_lateness": 10.0,
+                },
+                "length": 60.0,
+                "first": "1",
+                "last": "3",
+                "greatest": 65.0,
+                "counters": [[0.0, 2, 0, 1, 0], [60.0, 1, 0, 0, 0]],
+                "starts": [0.0, 60.0],
+                "which": [0, 1],
+                "entities": ["bob", "ann"],
+                "columns": {
+                    "n": [2, 1],
+                    "sum:x": [4.0, 2.0],
+                    "min:x": [1.0, 2.0],
+                },
+            }
+        },
+    }
+
+
+def test_parts_are_of_one_window_each_with_entities_in_order() -> None:
+    held, model = Held(), contract(PLAIN[:2], window=60.0, lateness=10.0)
+    shard = Shard(held, start=30.0)
+    shard.call(model, TWO)
+    late = Row("cid", at=3.0, arrived=71.0)
+    shard.call(model, [Row("abe", 5.0, at=66.0, arrived=71.0), late], final=True)
+    assert [
+        (part.model, part.entity, part.stream, part.shard, part.arrival, part.length)
+        for part in held.parts
+    ] == [("shop", "customer", model.stream, "events/shard-0", 30.0, 60.0)] * 2
+    assert [
+        (
+            part.start,
+            part.first,
+            part.last,
+            part.counters,
+            part.partials.starts.tolist(),
+            part.partials.entities,
+            part.partials.columns["sum:x"].tolist(),
+        )
+        for part in held.parts
+    ] == [
+        (0.0, "1", "5", Counters(records=2, late=1, out_of_order=1), [0.0], ["bob"], [4.0]),
+        (60.0, "1", "5", Counters(records=2), [60.0] * 2, ["abe", "ann"], [5.0, 2.0]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"entities": ["bob", 1]},
+        {"entities": "ba"},
+        {"entities": ["bob"]},
+        {"which": [0]},
+        {"starts": [0.0]},
+        {"first": "-1"},
+        {"last": "three"},
+        {"counters": [["x", 1, 0, 0, 0]]},
+        {"stream": {}},
+        {"length": None},
+    ],
+    ids=str,
+)
+def test_a_state_with_a_field_that_is_not_ours_is_lost(changed: dict[str, object]) -> None:
+    model = contract(PLAIN, window=60.0)
+    shard = Shard(MemoryWindows())
+    shard.call(model, TWO)
+    assert shard.call(model, [], accept=False).state_lost is False
+    shard.state["models"]["shop"] |= changed
+    found = shard.call(model, [], final=True)
+    assert (found.state_lost, found.parts, found.state) == (True, 0, {})
+
+
+def test_a_state_that_fits_exactly_is_handed_on() -> None:
+    model = contract(PLAIN)
+    rows = [Row("ann"), Row("bob")]
+    free = Shard(MemoryWindows())
+    before = window_state.size(free.call(model, rows).state)
+    after = window_state.size(free.call(model, [Row("cid")]).state)
+    assert before < after
+    for most, spilled in ((after, False), (after - 1, True)):
+        shard = Shard(MemoryWindows(), max_state=most)
+        shard.call(model, rows)
+        found = shard.call(model, [Row("cid")])
+        assert (found.spilled, found.parts, found.state == {}) == (spilled, int(spilled), False)
+
+
+def test_entities_of_exactly_the_longest_key_count() -> None:
+    store = MemoryWindows()
+    names = ["a" * windows.MAX_ENTITY, "b" * (windows.MAX_ENTITY + 1)]
+    Shard(store).call(contract(PLAIN), [Row(name) for name in names], final=True)
+    window = store.read("shop", 0.0)
+    assert window is not None and list(window.entities) == names[:1]
