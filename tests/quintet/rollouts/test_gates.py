@@ -11,9 +11,17 @@ from tests.kits.evidence import evidence, paired
 
 from quintet.contract import Gates, Margins, RolloutRule
 from quintet.rollouts.evidence import Evidence, concat, no_evidence, once
-from quintet.rollouts.gates import GateRow, Verdict, judge, rule_for
+from quintet.rollouts.gates import GateRow, Verdict, judge, rule_for, unknown
 from quintet.rollouts.power import needed
-from quintet.rollouts.sequential import ODDS, ODDS_WEIGHTS
+from quintet.rollouts.sequential import (
+    EVEN,
+    ODDS,
+    ODDS_WEIGHTS,
+    RARE,
+    log_above_zero,
+    log_bets,
+    log_mean,
+)
 from quintet.rollouts.state import Phase, Rollout
 
 RULE = RolloutRule(steps=(0.1, 0.5))
@@ -136,8 +144,10 @@ def test_constant_scores_are_ok_if_they_stay_and_bad_if_not() -> None:
     rounded = paired(500, live_score=0.5, candidate_score=np.float32(0.5) + 2e-8)
     other = paired(500, live_score=0.5, candidate_score=0.500001)
     zero = paired(500, live_score=0.0, candidate_score=1e-9)
-    found = [rows_of(verdict(one))["score"].verdict for one in (same, rounded, other, zero)]
-    assert found == ["ok", "ok", "bad", "bad"]
+    zeros = paired(500, live_score=0.0, candidate_score=0.0)
+    scored = (same, rounded, zeros, other, zero)
+    found = [rows_of(verdict(one))["score"].verdict for one in scored]
+    assert found == ["ok", "ok", "ok", "bad", "bad"]
 
 
 def test_changed_labels_beyond_the_margin_are_bad() -> None:
@@ -257,6 +267,7 @@ def test_no_gate_that_decides_is_no_evidence() -> None:
     gates = Gates(**modes)
     found = verdict(paired(5000), rule=rule_with(gates))
     assert (found.verdict, found.reason) == ("no evidence", "no gate is on")
+    assert [row.metric for row in found.rows] == [*RULE.gates.modes, "sample ratio"]
 
 
 def test_order_and_repetition_of_evidence_change_nothing() -> None:
@@ -295,6 +306,80 @@ def test_promotion_does_not_change_what_the_last_step_has_seen() -> None:
     before = verdict(*parts)
     after = judge(RULE, concat(parts), step=1, share=1.0, phase="watching", now=1e6, timeout=30)
     assert after == before
+
+
+def shown(log: Any) -> float:
+    """Evidence as a row shows it."""
+    return float(f"{np.exp(float(log)):.4g}")
+
+
+def test_evidence_of_pairs_is_of_what_differs_beyond_the_margins() -> None:
+    """Of 60 rows the candidate alone fails on 4, the live version alone on 2; 3 labels change."""
+    number = np.arange(60)
+    candidate_failed, live_failed = number < 4, (number >= 4) & (number < 6)
+    changed = (number >= 6) & (number < 9)
+    found = rows_of(
+        verdict(
+            paired(60, candidate_failed=candidate_failed, live_failed=live_failed, changed=changed)
+        )
+    )
+    values = np.array([1.0, -1.0, 0.0]) - 0.0005
+    failures = log_above_zero(values, [4, 2, 54], -1.0005, RARE)
+    labels = log_above_zero(np.array([1.0, 0.0]) - 0.05, [3, 51], -0.05, EVEN)
+    least = needed(RULE, 0.5)
+    rows = [found[name] for name in ("failures", "labels")]
+    assert [(row.live, row.canary, row.n, row.needed, row.evidence) for row in rows] == [
+        (2 / 60, 4 / 60, 60, least["failures"], shown(failures)),
+        (0.0, 3 / 54, 54, least["labels"], shown(labels)),
+    ]
+
+
+def test_evidence_of_a_shift_is_the_mean_of_both_ways() -> None:
+    shift = np.resize([0.5, -0.3, 0.2, 4.0], 40)
+    live = paired(40).live_score
+    sd = float(np.std(live))
+    found = rows_of(verdict(paired(40, candidate_score=live + shift * sd)))["score"]
+    ways = [np.clip(way * shift - 0.1, -1, 1) for way in (1, -1)]
+    logs = [log_mean(log_bets(way, -1.0, EVEN).sum(axis=0), EVEN.weights) for way in ways]
+    assert (found.n, found.live) == (40, float(live.mean()))
+    assert found.canary == pytest.approx(float(live.mean()) + 1.1 * sd)
+    both = (np.exp(logs[0]) + np.exp(logs[1])) / 2
+    assert found.evidence == pytest.approx(float(both), rel=1e-3)
+
+
+@pytest.mark.parametrize(("share", "present"), [(0.1, 0.1), (0.3, 0.3), (1.0, 0.5), (0.0, 0.5)])
+def test_entities_that_are_needed_are_of_the_present_share(share: float, present: float) -> None:
+    """Where all or none are the candidate's, of the largest share that compares."""
+    asked: dict[str, Any] = {"step": 1, "phase": "watching", "now": 1e6, "timeout": 30}
+    found = judge(RULE, no_evidence(), share=share, **asked)
+    least = needed(RULE, present)
+    assert {row.metric: row.needed for row in found.rows} == {**least, "sample ratio": 0}
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_canarys_share_stands_for_that_of_its_step(step: int) -> None:
+    """Someone set 30 % in the middle of a step: entities were drawn by it."""
+    failed = np.arange(400) % 50 == 1
+    seen = concat([*canary(400, failed=failed), evidence(60, step=0, candidate=True, failed=True)])
+    asked: dict[str, Any] = {"share": 0.3, "now": 1e6, "timeout": 30}
+    steps = tuple(0.3 if number == step else of for number, of in enumerate(RULE.steps))
+    found = judge(RULE, seen, step=step, phase="canary", **asked)
+    rule = RolloutRule(steps=steps)
+    assert found == judge(rule, seen, step=step, phase="canary", **asked)
+    watched = judge(RULE, seen, step=step, phase="watching", **asked)
+    assert watched != found
+    assert watched == judge(RULE, seen, step=len(RULE.steps), phase="canary", **asked)
+
+
+def test_crashes_where_nobody_saw_the_live_version_are_told_so() -> None:
+    number = np.arange(40)
+    who = {"event": number.astype(np.str_), "row": -1, "begun": True, "step": 1}
+    found = verdict(evidence(40, **who, entity=number, candidate=True))
+    assert found.reason.startswith("crashes: 1 against unknown, evidence ")
+
+
+def test_evidence_that_cannot_be_read_is_none() -> None:
+    assert unknown("S3 did not answer") == Verdict("no evidence", "S3 did not answer", ())
 
 
 def test_verdict_is_ready_for_json() -> None:

@@ -30,6 +30,31 @@ def test_weights_are_those_of_a_mean() -> None:
         assert weights.sum() == pytest.approx(1)
 
 
+def test_evidence_is_the_mean_of_what_each_bet_grows_to() -> None:
+    """Values of 1 and -1 over a lowest of -2, seen 3 and 1 times: bets are on halves of them."""
+    for bets in (EVEN, RARE):
+        growth = (1 + bets.sizes / 2) ** 3 * (1 - bets.sizes / 2)
+        found = log_above_zero([1, -1], [[3, 1], [0, 0]], -2, bets)
+        assert found == pytest.approx([np.log(bets.weights @ growth), 0])
+
+
+def test_evidence_of_events_is_the_mean_over_the_odds() -> None:
+    """At 20 %, two events of the candidate's and one of the live version's."""
+    share, odds = 0.2, np.array([1.5, 2.0, 4.0, 8.0, 16.0, 64.0, 1e4])
+    near = np.array([1.05, 1.1, 1.25, 1.5, 2.0, 4.0, 16.0])
+    either = np.concatenate([near, 1 / near])
+    both: list[tuple[NDArray[np.float64], object]] = [
+        (odds, log_more_often),
+        (either, log_other_share),
+    ]
+    for of, evidence_of in both:
+        total = 1 - share + of * share
+        growth = (of / total) ** 2 / total
+        weights = ODDS_WEIGHTS if len(of) == 7 else np.full(14, 1 / 14)
+        found = evidence_of([2], [1], [share])  # type: ignore[operator]
+        assert found == pytest.approx(np.log(weights @ growth))
+
+
 @pytest.mark.parametrize("evidence_of", [log_more_often, log_other_share])
 @pytest.mark.parametrize("shares", [(0.01,), (0.5,), (0.01, 0.1, 0.5), (0.3, 0.9)])
 def test_mean_over_all_allocations_of_events_is_one(

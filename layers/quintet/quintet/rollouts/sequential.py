@@ -66,7 +66,7 @@ def log_mean(logs: Floats, weights: Floats) -> Floats:
 
 def log_bets(values: ArrayLike, lowest: float, bets: Bets) -> Floats:
     """The growth by each bet on values of at least `lowest` (< 0): shape (..., bets)."""
-    found: Floats = np.log1p(np.multiply.outer(np.asarray(values, float), bets.sizes / -lowest))
+    found: Floats = np.log1p(np.multiply.outer(values, bets.sizes / -lowest))
     return found
 
 
@@ -75,7 +75,7 @@ def log_above_zero(values: ArrayLike, counts: ArrayLike, lowest: float, bets: Be
 
     `values` is (kinds,), `counts` how often each was seen (..., kinds).
     """
-    return log_mean(np.asarray(counts, float) @ log_bets(values, lowest, bets), bets.weights)
+    return log_mean(np.asarray(counts) @ log_bets(values, lowest, bets), bets.weights)
 
 
 def log_odds(share: ArrayLike, odds: Floats = ODDS) -> tuple[Floats, Floats]:
@@ -83,7 +83,7 @@ def log_odds(share: ArrayLike, odds: Floats = ODDS) -> tuple[Floats, Floats]:
 
     `share` (above 0, below 1) is the chance that an event is the candidate's if versions are alike.
     """
-    of = np.asarray(share, float)[..., None]
+    of = np.asarray(share)[..., None]
     total = 1 - of + odds * of
     return np.log(odds / total), np.log(1 / total)
 
@@ -109,5 +109,5 @@ def _allocated(
     candidate: ArrayLike, live: ArrayLike, share: ArrayLike, odds: Floats, weights: Floats
 ) -> Floats:
     by_candidate, by_live = log_odds(share, odds)
-    logs = np.asarray(candidate, float) @ by_candidate + np.asarray(live, float) @ by_live
+    logs = np.asarray(candidate) @ by_candidate + np.asarray(live) @ by_live
     return log_mean(logs, weights)
