@@ -75,7 +75,9 @@ def mutants(subject: Subject, step: int = 1, seed: int = 0) -> list[Mutant]:
         _lay(place, subject)
         ran = _ran(place, _MUTMUT, "run", "--max-children", "1", *(some if step > 1 else []))
         if ran.returncode != 0:
-            raise Broken(ran.stdout[-4000:] + ran.stderr[-4000:])
+            raise Broken(
+                "\n".join([*ran.stdout.splitlines()[-40:], *ran.stderr.splitlines()[-20:]])
+            )
         shown = _ran(place, _MUTMUT, "results", "--all", "true").stdout
         ends = dict(re.findall(r"^ +(\S+): (.+)$", shown, re.M))
         asked = [name for name, end in ends.items() if end not in PLAIN]

@@ -35,6 +35,7 @@ SUBJECTS = (
         ("serving/routing.py", "jobs/routing.py"),
         ("serving/test_routing.py", "jobs/test_routing.py"),
     ),
+    Subject("gates", ("rollouts/gates.py",), ("rollouts/test_gates.py",), every=3),
     Subject("leases", ("jobs/job.py",), ("jobs/test_job.py",)),
     Subject(
         "runs",

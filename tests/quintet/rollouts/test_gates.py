@@ -148,6 +148,7 @@ def test_constant_scores_are_ok_if_they_stay_and_bad_if_not() -> None:
     scored = (same, rounded, zeros, other, zero)
     found = [rows_of(verdict(one))["score"].verdict for one in scored]
     assert found == ["ok", "ok", "ok", "bad", "bad"]
+    assert rows_of(verdict(zeros))["score"].evidence < 1
 
 
 def test_changed_labels_beyond_the_margin_are_bad() -> None:
