@@ -142,6 +142,12 @@ PLANTED: list[tuple[str, list[Operation]]] = [
     ("what was sent is there", counted("records", kill(), send("records", 101, "a"))),
     ("each counts once", counted("feedback", send("feedback", 1, "a"), a=2)),
     ("each counts once", counted("records", send("records", 1, "a"), a=2)),
+    ("each counts once", counted("records", send("records", 1, "a"), kill(), a=2)),
+    ("each counts once", counted("labels", send("labels", 1, "a"), kill(), a=2)),
+    (
+        "each counts once",
+        counted("labels", send("labels", 1, "a"), kill(), send("labels", 101, "a"), a=2),
+    ),
     ("nothing is made up", counted("labels", send("labels", 1, "a"), a=1, b=1)),
     ("a kill loses the last seconds", [kill(kept=60)]),
     ("what is kept stays", [kill(), kill(110, kept=94)]),
@@ -181,6 +187,8 @@ GOOD: list[list[Operation]] = [
     counted("labels", send("labels", 96, "a"), kill()),
     # a stream's records are not kept, but what was made of them is
     counted("records", send("records", 1, "a"), send("records", 2, "b"), kill(), a=1),
+    # that a row's id was seen may be lost, but what was made of the row kept
+    counted("records", send("records", 90, "a"), kill(), send("records", 101, "a"), a=2),
     # nothing is kept while the disk is full
     [submit(90), kill(kept=40, freed=85), submit(101, "j2")],
 ]
