@@ -15,7 +15,9 @@ from tests.simulation.faults import Fault, Faults
 from tests.simulation.kernel import Simulation
 from tests.simulation.scenario import START, Scenario
 from tests.simulation.scenarios.batch import Batch
+from tests.simulation.scenarios.captures import Captures
 from tests.simulation.scenarios.jobs import Jobs
+from tests.simulation.scenarios.rollouts import Rollouts
 from tests.simulation.scenarios.stream import Stream
 
 from quintet.batch import executions, reports
@@ -26,7 +28,7 @@ __all__ = ["SCENARIOS", "Outcome", "Totals", "run", "scenario_of", "shrunk"]
 WEATHERS, TRIES = 1_000_003, 12
 #: modules that wait for ports in threads
 POOLED = (reports, executions)
-SCENARIOS: tuple[type[Scenario], ...] = (Jobs, Stream, Batch)
+SCENARIOS: tuple[type[Scenario], ...] = (Jobs, Stream, Batch, Captures, Rollouts)
 
 
 @dataclass(slots=True)

@@ -45,11 +45,15 @@ def _code(name: str) -> Any:
     return compile(path.read_text(), str(path), "exec")
 
 
-def handler(name: str, **wiring: Any) -> Callable[[Mapping[str, Any], Any], Any]:
-    """The handler of a function, whose module has this wiring."""
+def handler(
+    name: str, *, clock: Callable[[], float] | None = None, **wiring: Any
+) -> Callable[[Mapping[str, Any], Any], Any]:
+    """The handler of a function, whose module has this wiring, and this clock if it reads one."""
     module = ModuleType(f"simulated_{name}")
     exec(_code(name), module.__dict__)
     module.__dict__["wiring"] = SimpleNamespace(**wiring)
+    if clock is not None and hasattr(module, "time"):
+        module.__dict__["time"] = SimpleNamespace(time=clock)
     if hasattr(module, "common"):
         module.__dict__["common"] = SimpleNamespace(logger=Quiet, metrics=Quiet)
     found: Callable[[Mapping[str, Any], Any], Any] = module.__dict__["handler"]

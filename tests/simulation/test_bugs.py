@@ -19,6 +19,8 @@ QUICK = (
     "an older run takes the pointer",
     "a unit is not captured",
     "the first refused row of a part is lost",
+    "rows that come twice stay twice",
+    "a sticky hash without its salt",
 )
 
 

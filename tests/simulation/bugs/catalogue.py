@@ -20,7 +20,7 @@ BUGS: tuple[Bug, ...] = (
         "jobs.job",
         (
             "a fence is not checked",
-            "_held",
+            "_require",
             "or (held.owner, held.fence) != (lease.owner, lease.fence)",
             "",
         ),
@@ -221,8 +221,9 @@ BUGS: tuple[Bug, ...] = (
         (
             "an object covers one record too many",
             "CommitLog.settle",
-            "end = bisect_right(sequences, found.last)",
-            "end = bisect_right(sequences, found.last) + (found != ours)",
+            "self.sink.put(key, ours)\n        end = bisect_right(sequences, found.last)",
+            "self.sink.put(key, ours)\n"
+            "        end = bisect_right(sequences, found.last) + (found != ours)",
         ),
     ),
     *_of(
@@ -355,6 +356,155 @@ BUGS: tuple[Bug, ...] = (
             "self._store.put(key, body)",
             "self._store.put(self._plan.folder.result(self._unit), dump({'status': 'done', "
             "'unit': self._unit, 'scored': rows, 'quarantined': 0})); self._store.put(key, body)",
+        ),
+    ),
+    *_of(
+        "captures",
+        "captures.compaction",
+        (
+            "a compaction deletes what it did not read",
+            "merge",
+            "objects.delete(taken)",
+            "objects.delete([p.key for p in places(objects, RAW) if p.hour == hour])",
+        ),
+        (
+            "a compaction that lost the race deletes what is new",
+            "merge",
+            "if merged.complete:\n            objects.delete(taken)",
+            "if True:\n            objects.delete(taken)",
+        ),
+        (
+            "a compaction overwrites what another wrote",
+            "_merge",
+            "None if held is None else held.tag",
+            "(lambda found: None if found is None else found.tag)(objects.get(key))",
+        ),
+        ("rows that come twice stay twice", "_merge", "unique(together)", "together"),
+        (
+            "a delivery that was given up is deleted before it is written",
+            "redeliver",
+            "deliver(_payload(stored.body), sink, feed)",
+            "objects.delete([key]); deliver(_payload(stored.body), sink, feed)",
+        ),
+        (
+            "the impression of an event replaces its rows",
+            "unique",
+            "(numbers[1:] != numbers[:-1])",
+            "False",
+        ),
+        (
+            "new rows go before their hour is written",
+            "_merge",
+            "if objects.swap(key,",
+            "objects.delete(objects.keys(RAW))\n    if objects.swap(key,",
+        ),
+    ),
+    *_of(
+        "captures",
+        "captures.places",
+        (
+            "new rows have the key of others between the same events",
+            "raw_key",
+            "-{digest}.parquet",
+            ".parquet",
+        ),
+    ),
+    *_of(
+        "captures",
+        "labels.merging",
+        (
+            "labels are deleted before they are merged",
+            "merge_days",
+            "objects.swap(object_key(folder, body, MERGED), body, None)\n"
+            "            objects.delete(some)",
+            "objects.delete(some)\n"
+            "            objects.swap(object_key(folder, body, MERGED), body, None)",
+        ),
+        (
+            "objects that were not read are deleted with the others",
+            "merge_days",
+            "objects.delete(some)",
+            "objects.delete([k for k in objects.keys(prefix) if not k.endswith(MERGED)])",
+        ),
+    ),
+    *_of(
+        "captures",
+        "feedback.table",
+        (
+            "feedback that is sent again counts again",
+            "once",
+            "feedback.some(np.sort(order[first]))",
+            "feedback",
+        ),
+    ),
+    *_of(
+        "rollouts",
+        "serving.routing",
+        (
+            "a sticky hash without its salt",
+            "bucket",
+            'f"{model}\\0{rollout}\\0{entity}"',
+            'f"{model}\\0{entity}"',
+        ),
+    ),
+    *_of(
+        "rollouts",
+        "rollouts.judge",
+        (
+            "a change that was refused is told",
+            "Judge._change",
+            "if self.store.write(replace(change, notice=has_notice(change))):",
+            "self.store.write(replace(change, notice=has_notice(change)))\n        if True:",
+        ),
+        (
+            "a notice is marked as sent before it is",
+            "Judge._send",
+            "if self.notify(rollout, change):",
+            "self.store.sent(change.model, change.revision)\n    if self.notify(rollout, change):",
+        ),
+        (
+            "a notice that was not sent is forgotten",
+            "Judge._change",
+            "if stored.unsent:",
+            "if False:",
+        ),
+        (
+            "a stop rolls back what began after it",
+            "Judge.stop",
+            "found.started <= stop.at",
+            "True",
+        ),
+    ),
+    *_of(
+        "rollouts",
+        "rollouts.transitions",
+        (
+            "a rollback leaves the candidate live",
+            "roll_back",
+            '{"live": rollout.live}',
+            '{"live": stored.route.live}',
+        ),
+    ),
+    *_of(
+        "rollouts",
+        "rollouts.decisions",
+        (
+            "a step goes on at once",
+            "decide",
+            "if lasted < rule.minutes",
+            "if lasted < 0",
+        ),
+        (
+            "a bad verdict rolls nothing back",
+            "roll_back_if_bad",
+            'if verdict.verdict == "bad":',
+            "if False:",
+        ),
+        (
+            "a candidate that was withdrawn goes on",
+            "roll_back_if_bad",
+            "if rollout.candidate not in stored.route.versions:",
+            "if False:",
         ),
     ),
 )

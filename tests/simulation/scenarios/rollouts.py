@@ -1,0 +1,406 @@
+"""Rollouts: judges, operators and alarms that change the route of one model at once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import orjson
+from tests.kits.evidence import paired
+from tests.kits.rollouts import in_memory
+from tests.simulation.kernel import Simulation, Task
+from tests.simulation.lambdas import Answer, Function, handler, template
+from tests.simulation.scenario import Scenario
+
+from quintet.contract import Gates, RolloutRule
+from quintet.errors import Conflict, NotFound, Transient
+from quintet.rollouts import transitions
+from quintet.rollouts.decisions import BY
+from quintet.rollouts.evidence_store import MemoryEvidence
+from quintet.rollouts.judge import Judge, Ticked
+from quintet.rollouts.notices import has_notice
+from quintet.rollouts.state import Rollout
+from quintet.rollouts.stops import Stop
+from quintet.rollouts.store import Cause, Change, Stored, with_fields
+from quintet.serving.routing import assigned
+
+__all__ = ["Rollouts"]
+
+MODEL, VERSIONS, STEPS = "small", (1, 2, 3, 4), (0.1, 0.5, 1.0)
+RULE = RolloutRule(
+    minutes=2.0,
+    max_minutes=20.0,
+    watch_minutes=5.0,
+    gates=Gates(crashes="off", errors="off", latency="off"),
+)
+#: what becomes of a candidate's rows: all well, many fail, none came
+EVIDENCE = {
+    "good": paired(2000),
+    "bad": paired(200, candidate_failed=np.arange(200) < 40),
+    "none": None,
+}
+#: why somebody ends a rollout that stands still after the faults
+TIDY = "tidy"
+ENTITIES = [f"c{number}" for number in range(60)]
+#: commands that are given while a judge looks at a rollout
+MEDDLING = ("roll back", "roll back", "roll back", "promote", "pause", "resume", "withdraw", "stop")
+
+
+class Rollouts(Scenario):
+    """See the module. An input is a rollout that is begun, or a command while one goes on."""
+
+    NAME = "rollouts"
+    HOURS = 1.0
+    REACH = (
+        "two rollouts raced to begin",
+        "a judge lost a race and read again",
+        "an operator lost a race and read again",
+        "a promotion lost against a rollback",
+        "a rollback lost against a promotion and came after it",
+        "a promoted version was rolled back",
+        "a promoted version stayed",
+        "a candidate was withdrawn during its rollout",
+        "a stop left a rollout that began after it",
+        "two judges looked at a rollout at once",
+        "a notice was sent again",
+        "a rollout stood still without evidence",
+    )
+    RARE: ClassVar[dict[str, float]] = {
+        "rollouts.write": 3.0,
+        "rollouts.sent": 4.0,
+        "rollouts.withdraw_version": 6.0,
+        "rollouts.history": 6.0,
+        "rollouts.active": 4.0,
+        "topic.publish": 3.0,
+        "evidence.put": 3.0,
+    }
+
+    def __init__(self, simulation: Simulation, keep: Collection[int] | None) -> None:
+        super().__init__(simulation, keep)
+        self.count = self.chance.choice((3, 6, 10))
+        self.kinds = [
+            "start" if number == 0 or self.chance.random() < 0.45 else self.chance.choice(MEDDLING)
+            for number in range(self.count)
+        ]
+        self.meddling = [number for number in range(self.count) if self.kinds[number] != "start"]
+        self.store, self.evidence = in_memory(MODEL, VERSIONS), MemoryEvidence()
+        self.rollouts = self.port("rollouts", self.store)
+        self.seen = self.port("evidence", self.evidence)
+        self.topic = self.port("topic", Topic())
+        self.judge = self._judge()
+        zombies = self.chance.random() < 0.5
+        seconds = template().of_type("AWS::Lambda::Function")["Rollout"]["Timeout"]
+        look = handler("rollout", clock=simulation.clock, judge=lambda: self.judge)
+        self.function = Function(simulation, "Rollout", look, seconds, zombies)
+        self.going = 0
+        self.judged = Counter[str]()
+        self.told: list[Change] = []
+        self.withdrawn = set[int]()
+
+    def _judge(self) -> Judge:
+        def notify(rollout: Rollout, change: Change) -> bool:
+            try:
+                self.topic.publish(change.revision, change.event)
+            except Transient:
+                return False
+            return True
+
+        return Judge(
+            store=self.rollouts,
+            evidence=self.seen,
+            rule_of=lambda model, version: RULE,
+            timeout=60.0,
+            told=lambda rollout, change: self.told.append(change),
+            notify=notify,
+            unjudged=lambda rollout, error: None,
+        )
+
+    @property
+    def inputs(self) -> int:
+        """See `Scenario.inputs`."""
+        return self.count
+
+    # ---- what happens --------------------------------------------------------------------------
+
+    def play(self) -> None:
+        """See `Scenario.play`."""
+        simulation = self.simulation
+        for number, kind in enumerate(self.kinds):
+            if kind == "start" and self.kept(number):
+                draw = random.Random(f"{simulation.seed}/start/{number}")
+                moment = draw.choice((0.0, 900.0, 1800.0)) + draw.uniform(0, 0.02)
+                self._operator(number, partial(self._start, number), after=moment)
+        simulation.run(self.faults.calm)
+        simulation.violations += self.until_quiet(60, 4 * 3600)
+
+    def quality(self, rollout: str) -> str:
+        """What becomes of a rollout's candidate: a key of `EVIDENCE`."""
+        return random.Random(f"{self.simulation.seed}/{rollout}").choice(
+            ("good", "good", "good", "bad", "none")
+        )
+
+    def _start(self, number: int, stored: Stored, cause: Cause) -> Change:
+        draw = random.Random(f"{self.simulation.seed}/candidate/{number}")
+        candidate = draw.choice([n for n in VERSIONS if n != stored.route.live])
+        shadow = draw.random() < 0.5
+        return transitions.start(
+            stored, candidate, cause, id=f"r{number}", steps=STEPS, shadow=shadow
+        )
+
+    def _operator(
+        self, number: int, wanted: Callable[[Stored, Cause], Change], after: float = 0.0
+    ) -> None:
+        """Somebody at a terminal, who changes the route and begins anew if it was changed."""
+        simulation = self.simulation
+
+        def run() -> None:
+            for _ in range(20):
+                try:
+                    stored = self.rollouts.read(MODEL)
+                    cause = Cause(at=simulation.clock(), by=f"operator {number}", reason="so")
+                    if self.rollouts.write(wanted(stored, cause)):
+                        return
+                except Transient:
+                    simulation.sleep(5)
+                except (Conflict, NotFound):
+                    return
+
+        simulation.spawn(run, f"operator-{number}", after=after)
+
+    def _tempt(self) -> None:
+        """Let the next command come while a judge decides, rather before a promotion."""
+        going = self.store.read(MODEL).rollout
+        if going is None or not self.meddling:
+            return
+        due = self.simulation.now - going.entered > 60 * RULE.minutes - 5
+        often = 0.9 if due and going.step == len(STEPS) - 1 else 0.01
+        if self.simulation.faults.uniform("meddling") < often:
+            number = self.meddling.pop(0)
+            if self.kept(number):
+                self._meddle(number)
+
+    def _meddle(self, number: int) -> None:
+        """Do what an input says, while a judge looks at a rollout."""
+        kind = self.kinds[number]
+        if kind == "withdraw":
+            self.simulation.spawn(self._withdraw, f"operator-{number}")
+        elif kind == "stop":
+            draw = random.Random(f"{self.simulation.seed}/stop/{number}")
+            at = self.simulation.now - draw.choice((0.0, 3000.0))
+            self.simulation.spawn(partial(self._stop, at), f"alarm-{number}")
+        else:
+            made: dict[str, Callable[[Stored, Cause], Change]] = {
+                "roll back": transitions.roll_back,
+                "promote": lambda stored, cause: transitions.promote(stored, cause, verdict="ok"),
+                "pause": transitions.pause,
+                "resume": transitions.resume,
+            }
+            self._operator(number, made[kind])
+
+    def _withdraw(self) -> None:
+        stored = self.store.read(MODEL)
+        rollout, route = stored.rollout, stored.route
+        if rollout is None or rollout.candidate == route.live:
+            return
+        with suppress(Transient):
+            self.rollouts.withdraw_version(MODEL, rollout.candidate, "now", route.revision)
+
+    def _stop(self, at: float) -> None:
+        """An alarm's message, which comes again until it is handled."""
+        stop = Stop(at=at, by="alarm", reason=str(at))
+        while True:
+            try:
+                self.judge.stop(stop, self.simulation.clock())
+                break
+            except Transient:
+                self.simulation.sleep(30)
+        going = self.store.read(MODEL).rollout
+        if going is not None and going.started > at:
+            self.reach("a stop left a rollout that began after it")
+        elif going is not None:
+            self.simulation.violations.append(f"stop: {going.id} goes on after its alarm")
+
+    def _begin(self, rollout: Rollout) -> None:
+        """A rollout has begun: its state machine, sometimes two, and what is seen of it."""
+        draw = random.Random(f"{self.simulation.seed}/begin/{rollout.id}")
+        for _ in range(draw.choice((1, 1, 2))):
+            self.going += 1
+            self._look(rollout.id)
+        rows = EVIDENCE[self.quality(rollout.id)]
+        if rows is not None:
+            put = partial(self._see, rollout.id, rows)
+            self.simulation.spawn(put, f"evidence-{rollout.id}", after=draw.uniform(0, 300))
+
+    def _see(self, rollout: str, rows: Any) -> None:
+        for _ in range(200):
+            try:
+                self.seen.put(MODEL, rollout, -1, "0", rows)
+                return
+            except Transient:
+                self.simulation.sleep(30)
+
+    def _look(self, rollout: str) -> None:
+        """One turn of the state machine, which waits as long as the judge says."""
+
+        def then(answer: Answer) -> None:
+            self.judged[rollout] -= 1
+            wait = 10.0
+            if not answer.error:
+                ticked = Ticked(**_json(answer.payload))
+                wait = float(ticked.wait)
+                if ticked.done:
+                    self.going -= 1
+                    return
+            self.simulation.at(self.simulation.now + wait, lambda: self._look(rollout))
+
+        self.judged[rollout] += 1
+        if self.judged[rollout] > 1:
+            self.reach("two judges looked at a rollout at once")
+        self._tidy()
+        self.function.invoke({"model": MODEL, "rollout": rollout}, then)
+
+    def _tidy(self) -> None:
+        """After the faults somebody ends a rollout that stands still."""
+        going = self.store.read(MODEL).rollout
+        if going is not None and going.paused and self.simulation.now > self.faults.calm:
+            cause = Cause(at=self.simulation.now, by="operator", reason=TIDY)
+            self.store.write(transitions.roll_back(self.store.read(MODEL), cause))
+
+    def quiet(self) -> bool:
+        """See `Scenario.quiet`."""
+        return not self.going
+
+    def observe(self, task: Task, site: str, given: tuple[Any, ...], found: Any) -> None:
+        """See `Scenario.observe`."""
+        if site == "rollouts.read" and task.name.startswith("Rollout"):
+            self._tempt()
+        elif site == "rollouts.withdraw_version" and found is True:
+            self.withdrawn.add(given[1])
+            self.reach("a candidate was withdrawn during its rollout")
+        if site != "rollouts.write":
+            return
+        change: Change = given[0]
+        last = self.store.history(MODEL)[-1:]
+        lost = last[0].event if found is False and last else ""
+        if lost:
+            who = "a judge" if task.name.startswith("Rollout") else "an operator"
+            self.reach(f"{who} lost a race and read again")
+        if lost and change.event == "started":
+            self.reach("two rollouts raced to begin")
+        elif lost == "rolled back" and change.event == "promoted":
+            self.reach("a promotion lost against a rollback")
+        elif lost == "promoted" and change.event == "rolled back":
+            self.reach("a rollback lost against a promotion and came after it")
+        elif found is True and change.event == "started" and change.rollout is not None:
+            if change.rollout.id not in self.judged:
+                self.judged[change.rollout.id] = 0
+                self._begin(change.rollout)
+        elif found is True and change.event == "paused" and change.cause.by == BY:
+            self.reach("a rollout stood still without evidence")
+
+    # ---- what must hold ------------------------------------------------------------------------
+
+    def check(self) -> Iterator[str]:
+        """See `Scenario.check`."""
+        history = self.store.history(MODEL)
+        route, going = self.store.read(MODEL).route, None
+        yield from self._check_changes(history)
+        if history and history[-1].rollout is not None:
+            yield f"quiescence: {history[-1].rollout.id} is in progress, and nobody looks at it"
+        if history and (route.live, route.canary) != (history[-1].after["live"], going):
+            yield f"one live version: {route.live} and {route.canary}, not as the history says"
+        stored = {(one.revision, one.event) for one in history}
+        if invented := [one for one in self.told if (one.revision, one.event) not in stored]:
+            yield f"told: {invented[0].event} at {invented[0].revision} was never made"
+        notices = self.topic.sent
+        if invented_too := notices.keys() - stored:
+            yield f"notices: of {sorted(invented_too)[:2]}, which were never made"
+        if any(count > 1 for count in notices.values()):
+            self.reach("a notice was sent again")
+        for one in history[-1:]:
+            due = one.cause.by in (BY, "alarm") and has_notice(one)
+            if due and (one.revision, one.event) not in notices:
+                yield f"notices: nobody heard of {one.event} at {one.revision}"
+        yield from self._check_shares(history)
+
+    def _check_changes(self, history: list[Change]) -> Iterator[str]:
+        """Every change follows from the one before, and from what was seen of the candidate."""
+        going: Rollout | None = None
+        for change in history:
+            event, live = change.event, change.after["live"]
+            where = f"{event} at {change.revision}"
+            if (event == "started") != (going is None):
+                yield f"one rollout at a time: {where} while {going and going.id} goes on"
+                return
+            if going is None:
+                going = change.rollout
+                continue
+            wanted = going.live if event == "rolled back" or going.phase != "watching" else 0
+            if event in ("promoted", "finished") or going.phase == "watching":
+                wanted = going.live if event == "rolled back" else going.candidate
+            if live != wanted:
+                yield f"one live version: {live} after {where}, not {wanted}"
+            quality, by_gates = self.quality(going.id), change.cause.by == BY
+            lasted = change.cause.at - going.entered
+            if by_gates and event in ("advanced", "promoted") and lasted < 60 * RULE.minutes:
+                yield f"gates: {where} after {lasted:.0f} s"
+            if change.cause.by == "alarm" and going.started > float(change.cause.reason):
+                yield f"stop: {where}, of a rollout that began after its alarm"
+            seen = bool(self.evidence.stored.get((MODEL, going.id)))
+            if change.cause.reason == TIDY and quality == "bad" and seen:
+                yield f"gates: {going.id} stood still on bad evidence"
+            if by_gates and event in ("advanced", "promoted") and quality != "good":
+                yield f"gates: {where} on {quality} evidence"
+            away = going.candidate in self.withdrawn
+            if by_gates and event == "rolled back" and quality != "bad" and not away:
+                yield f"gates: {where} on {quality} evidence"
+            if going.phase == "watching":
+                ended = event == "rolled back"
+                self.reach(f"a promoted version {'was rolled back' if ended else 'stayed'}")
+            going = change.rollout
+
+    def _check_shares(self, history: list[Change]) -> Iterator[str]:
+        """An entity stays with the canary while its share grows; others begin the next rollout."""
+        route, answered = self.store.read(MODEL).route, defaultdict[str, set[str]](set)
+        firsts: dict[tuple[float, str], set[str]] = {}
+        for change in history:
+            if change.rollout is None or "canary" not in change.after:
+                continue
+            held = replace(with_fields(route, change.after), versions=route.versions)
+            found = assigned(held, ENTITIES)
+            canary = {
+                ENTITIES[row]
+                for choice, rows in found.items()
+                if choice.route == "canary"
+                for row in rows.tolist()
+            }
+            if lost := answered[change.rollout.id] - canary:
+                yield f"sticky: {len(lost)} entities left the canary as its share grew"
+            answered[change.rollout.id] |= canary
+            firsts[change.rollout.share, change.rollout.id] = canary
+        for (share, one), some in firsts.items():
+            for (other_share, other), others in firsts.items():
+                if share == other_share < 1 and one < other and len(some) > 10 and some == others:
+                    yield f"salt: {one} and {other} begin with the same entities"
+
+
+class Topic:
+    """Where notices are published; each is counted."""
+
+    def __init__(self) -> None:
+        self.sent = Counter[tuple[int, str]]()
+
+    def publish(self, revision: int, event: str) -> None:
+        """Publish a notice."""
+        self.sent[revision, event] += 1
+
+
+def _json(payload: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(payload)
+    return found
