@@ -13,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-wheel test-sam-local test-localstack audit mutation proof lint bench bench-peers foreign-models build deploy lock lock-audit lock-clients lock-localstack clean
+.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-wheel test-sam-local test-localstack audit mutation proof lint bench bench-peers foreign-models build deploy lock lock-audit lock-clients lock-localstack lock-localemu clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,9 +76,10 @@ mutation: setup ## change each line of the core and see that a fast test fails (
 audit: setup .venv-audit/.ready ## read code, template and locks with bandit, checkov, pip-audit; write SBOMs
 	$(BIN)/python -m tests.audit .venv-audit/bin
 
-test-localstack: setup .venv-lambda/.ready .venv-localstack/.ready ## deploy to LocalStack by sam deploy, and test it
+ENGINE ?= localstack
+test-localstack: setup .venv-lambda/.ready .venv-$(ENGINE)/.ready ## deploy to LocalStack, or to ENGINE=localemu, by sam deploy, and test it
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
-	$(BIN)/python -m pytest -m localstack tests/localstack
+	QUINTET_ENGINE=$(ENGINE) $(BIN)/python -m pytest -m localstack tests/localstack
 
 lint: setup ## run ruff, mypy, cfn-lint
 	$(BIN)/ruff check .
@@ -124,11 +125,11 @@ foreign-models: setup ## export models with torch, CatBoost and others, and serv
 	VIRTUAL_ENV=.venv-audit $(BIN)/uv pip install --quiet --require-hashes -r $<
 	@touch $@
 
-# LocalStack's package, with the plugin that replaces Docker and downloads.
-.venv-localstack/.ready: requirements/localstack.txt tests/localstack/plugin/pyproject.toml $(VENV)/.ready
-	$(BIN)/uv venv --quiet --clear --python python3.13 .venv-localstack
-	VIRTUAL_ENV=.venv-localstack $(BIN)/uv pip install --quiet --require-hashes -r $<
-	VIRTUAL_ENV=.venv-localstack $(BIN)/uv pip install --quiet --no-deps -e tests/localstack/plugin
+# LocalStack's or localemu's package, with the plugin that replaces Docker and downloads.
+.venv-localstack/.ready .venv-localemu/.ready: .venv-%/.ready: requirements/%.txt tests/localstack/plugin/pyproject.toml $(VENV)/.ready
+	$(BIN)/uv venv --quiet --clear --python python3.13 .venv-$*
+	VIRTUAL_ENV=.venv-$* $(BIN)/uv pip install --quiet --require-hashes -r $<
+	VIRTUAL_ENV=.venv-$* $(BIN)/uv pip install --quiet --no-deps -e tests/localstack/plugin
 	@touch $@
 
 # Clients whose packages exclude each other, or ours.
@@ -182,5 +183,9 @@ lock-localstack: ## resolve requirements/localstack.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.13 --exclude-newer 2026-03-28 --generate-hashes \
 		--no-annotate --no-header requirements/localstack.in -o requirements/localstack.txt
 
+lock-localemu: ## resolve requirements/localemu.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.13 --generate-hashes --no-annotate --no-header \
+		--upgrade requirements/localemu.in -o requirements/localemu.txt
+
 clean: ## remove what the other targets created
-	rm -rf $(VENV) .venv-sam .venv-lambda .venv-audit .venv-clients-* .venv-localstack .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-sam .venv-lambda .venv-audit .venv-clients-* .venv-localstack .venv-localemu .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache

@@ -16,12 +16,15 @@ import yaml
 __all__ = ["adapt", "definition", "write"]
 
 BUILD = ".aws-sam/build"
-DEFINITION = "batch_scoring.asl.json"
-MACHINE = "BatchScoring"
+MACHINE = "AWS::Serverless::StateMachine"
 
-#: References are resolved before SAM's transform has made what they name (ScoreStreamArrived); the
-#: dashboard names that alarm.
-LEFT_OUT = ("StreamFailuresAlarm", "Dashboard")
+#: References are resolved before SAM's transform has made what they name: an event source, the
+#: subscriptions of logs, an alias; the dashboard names the first alarm.
+#: What Lambda gave up cannot be put into a bucket.
+LEFT_OUT = (
+    *("StreamFailuresAlarm", "CaptureDeliveryAlarm", "PredictFromApi", "Dashboard"),
+    "CaptureCalled",
+)
 #: DefinitionSubstitutions must be texts; a Ref to a number is none, and a Sub of one neither.
 NUMBERS = {
     "MaxConcurrency": "${MaxConcurrency}",
@@ -31,16 +34,55 @@ NUMBERS = {
 
 
 def adapt(template: dict[str, Any]) -> dict[str, Any]:
-    """The template without what LocalStack cannot read; the state machine's file is JSON."""
-    resources = {n: r for n, r in template["Resources"].items() if n not in LEFT_OUT}
-    machine = resources[MACHINE]["Properties"]
-    substitutions = machine["DefinitionSubstitutions"]
-    texts = {name: {"Fn::Join": ["", [substitutions[name]]]} for name in NUMBERS}
-    resources[MACHINE]["Properties"] = machine | {
-        "DefinitionUri": DEFINITION,
+    """The template without what LocalStack cannot read; state machines' files are JSON."""
+    resources = {
+        name: {**resource, "Properties": _machine(resource["Properties"])}
+        if resource["Type"] == MACHINE
+        else resource
+        for name, resource in template["Resources"].items()
+        if name not in LEFT_OUT
+    }
+    adapted: dict[str, Any] = _looked_up(template | {"Resources": resources}, template)
+    return adapted
+
+
+def _machine(properties: dict[str, Any]) -> dict[str, Any]:
+    substitutions = properties["DefinitionSubstitutions"]
+    texts = {
+        name: {"Fn::Join": ["", [substitutions[name]]]} for name in NUMBERS if name in substitutions
+    }
+    return properties | {
+        "DefinitionUri": _in_json(properties["DefinitionUri"]),
         "DefinitionSubstitutions": substitutions | texts,
     }
-    return template | {"Resources": resources}
+
+
+def _in_json(file: str) -> str:
+    """Where a state machine's JSON is, beside the adapted template."""
+    return Path(file).with_suffix(".json").name
+
+
+def _looked_up(part: Any, template: dict[str, Any]) -> Any:
+    """What is found in a mapping by a parameter, by its default: localemu looks a number up among
+    the texts that are a mapping's keys, and fails.
+    """
+    if isinstance(part, list):
+        return [_looked_up(item, template) for item in part if not _is_left_out(item)]
+    if not isinstance(part, dict):
+        return part
+    match part.get("Fn::FindInMap"):
+        case [mapping, {"Ref": name}, key]:
+            found = str(template["Parameters"][name]["Default"])
+            return template["Mappings"][mapping][found][key]
+    return {name: _looked_up(value, template) for name, value in part.items()}
+
+
+def _is_left_out(item: Any) -> bool:
+    """Whether an item of a list is the ARN of what is left out."""
+    match item:
+        case {"Fn::GetAtt": [name, _]}:
+            return name in LEFT_OUT
+    return False
 
 
 def definition(text: str) -> str:
@@ -54,8 +96,10 @@ def definition(text: str) -> str:
 def write(build: Path) -> Path:
     """Write the adapted template beside the built one; where it is."""
     template = yaml.safe_load((build / "template.yaml").read_text())
-    machine = build / template["Resources"][MACHINE]["Properties"]["DefinitionUri"]
-    (build / DEFINITION).write_text(definition(machine.read_text()))
+    for resource in template["Resources"].values():
+        if resource["Type"] == MACHINE:
+            file = resource["Properties"]["DefinitionUri"]
+            (build / _in_json(file)).write_text(definition((build / file).read_text()))
     adapted = build / "localstack.yaml"
     adapted.write_text(yaml.safe_dump(adapt(template), sort_keys=False))
     return adapted

@@ -24,7 +24,9 @@ __all__ = ["STAGE", "Localstack", "running", "said"]
 
 STAGE = "localstack"
 IMAGE = "localstack/localstack:2026.3.0"
-PYTHON = ROOT / ".venv-localstack/bin/python"
+#: localstack, or localemu, its fork
+ENGINE = os.environ.get("QUINTET_ENGINE", "localstack")
+PYTHON = ROOT / f".venv-{ENGINE}/bin/python"
 SAM = ROOT / ".venv-sam/bin/sam"
 #: what Lambda's runtime brings by itself
 RUNTIME = ROOT / ".venv-lambda/lib/python3.13/site-packages"
@@ -89,12 +91,14 @@ def running(folder: Path) -> Iterator[Localstack]:
     Docker's image where there is a licence for it (LOCALSTACK_AUTH_TOKEN) and an engine; else
     the package of PyPI with the plugin beside this file, in which functions are processes.
     """
-    licensed = "LOCALSTACK_AUTH_TOKEN" in os.environ and shutil.which("docker")
+    licensed = (
+        ENGINE == "localstack" and "LOCALSTACK_AUTH_TOKEN" in os.environ and shutil.which("docker")
+    )
     port = _free_port()
     log = folder / "localstack.log"
     localstack = _at(port, log)
     with log.open("wb") as written:
-        command = _in_docker(port) if licensed else [str(PYTHON), "-m", "localstack.runtime.main"]
+        command = _in_docker(port) if licensed else [str(PYTHON), "-m", f"{ENGINE}.runtime.main"]
         environ = dict(os.environ) if licensed else _environ(port, folder)
         process = subprocess.Popen(
             command, env=environ, stdout=written, stderr=written, start_new_session=True
@@ -136,12 +140,15 @@ def _environ(port: int, folder: Path) -> dict[str, str]:
         "TMPDIR": str(folder / "tmp"),
         "FILESYSTEM_ROOT": str(folder / "files"),
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
-        "LOCALSTACK_HOST": f"127.0.0.1:{port}",
+        f"{ENGINE.upper()}_HOST": f"127.0.0.1:{port}",
         "SQS_ENDPOINT_STRATEGY": "path",  # the other kinds of queue URLs need a DNS
         # no word to anyone outside
         "DISABLE_EVENTS": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DNS_ADDRESS": "0",
+        # localemu logs what it would refuse, but for calls with these keys
+        "IAM_ENFORCEMENT": "soft",
+        "ROOT_ACCESS_KEYS": "test",
         # the plugin
         "LAMBDA_RUNTIME_EXECUTOR": "host",
         "QUINTET_LAMBDA_RUNTIME": str(RUNTIME),
@@ -169,7 +176,7 @@ def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/_localstack/health", timeout=5):
+            with urllib.request.urlopen(f"{url}/_{ENGINE}/health", timeout=5):
                 return
         except OSError:
             time.sleep(0.5)

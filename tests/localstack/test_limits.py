@@ -13,9 +13,12 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.kits.local_aws import eventually
 from tests.localstack.conftest import Deployed, Probe
-from tests.localstack.kit import Localstack
+from tests.localstack.kit import ENGINE, Localstack
 
-pytestmark = pytest.mark.localstack
+pytestmark = [
+    pytest.mark.localstack,
+    pytest.mark.skipif(ENGINE != "localstack", reason="what another engine lacks is not listed"),
+]
 
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:probe"
 ROLE = "arn:aws:iam::000000000000:role/probe"

@@ -1,4 +1,4 @@
-"""LocalStack's executor of functions: processes of this machine in place of containers."""
+"""The engine's executor of functions: processes of this machine in place of containers."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from localstack import config
-from localstack.services.lambda_.invocation.executor_endpoint import StatusErrorException
-from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
-from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
-
+from quintet_localstack.engine import module
 from quintet_localstack.process import HOST, Call, Process
 
 __all__ = ["HostExecutor"]
+
+_invocation = "services.lambda_.invocation"
+_config = module("config")
+_models = module(f"{_invocation}.lambda_models")
+_Executor: Any = module(f"{_invocation}.runtime_executor").RuntimeExecutor
 
 INIT_SECONDS = 60.0
 #: names the folder of what Lambda's own runtime brings: awslambdaric and boto3
 RUNTIME = "QUINTET_LAMBDA_RUNTIME"
 
 
-class HostExecutor(RuntimeExecutor):  # type: ignore[misc]
+class HostExecutor(_Executor):  # type: ignore[misc]
     """One execution environment; its process is started anew when it has ended."""
 
-    def __init__(self, id: str, function_version: FunctionVersion) -> None:
+    def __init__(self, id: str, function_version: Any) -> None:
         super().__init__(id=id, function_version=function_version)
         self._config = function_version.config
         self._code: Path = self._config.code.get_unzipped_code_location()
-        self._scratch = Path(tempfile.mkdtemp(prefix="environment-", dir=config.dirs.tmp))
+        self._scratch = Path(tempfile.mkdtemp(prefix="environment-", dir=_config.dirs.tmp))
         self._log = self._scratch / "log"
         self._read = 0
         self._variables: dict[str, str] = {}
@@ -63,11 +64,12 @@ class HostExecutor(RuntimeExecutor):  # type: ignore[misc]
             self._process = started
             failure = started.wait_ready(INIT_SECONDS)
             if failure is not None:
-                raise StatusErrorException("the process did not start", payload=failure.payload)
+                refused = module(f"{_invocation}.executor_endpoint").StatusErrorException
+                raise refused("the process did not start", payload=failure.payload)
         return self._process
 
-    def invoke(self, payload: dict[str, str]) -> InvocationResult:
-        """Hand a call to the process and wait for its answer."""
+    def invoke(self, payload: dict[str, str], function_timeout: int | None = None) -> Any:
+        """Hand a call to the process and wait for its answer; localemu tells the time-out, too."""
         call = Call(
             payload["invoke-id"],
             payload["invoked-function-arn"],
@@ -76,7 +78,9 @@ class HostExecutor(RuntimeExecutor):  # type: ignore[misc]
             self._config.timeout,
         )
         answer = self._ready().run(call)
-        return InvocationResult(call.request_id, answer.payload, answer.error, self._new_logs())
+        return _models.InvocationResult(
+            call.request_id, answer.payload, answer.error, self._new_logs()
+        )
 
     def _new_logs(self) -> str:
         with self._log.open("rb") as log:
@@ -104,16 +108,16 @@ class HostExecutor(RuntimeExecutor):  # type: ignore[misc]
         return HOST
 
     def get_runtime_endpoint(self) -> str:
-        """LocalStack's own bridge, which nobody asks: each process has its own Runtime API."""
-        return f"http://{HOST}:{config.GATEWAY_LISTEN[0].port}/_localstack_lambda/{self.id}"
+        """The engine's own bridge, which nobody asks: each process has its own Runtime API."""
+        return f"http://{HOST}:{_config.GATEWAY_LISTEN[0].port}/_localstack_lambda/{self.id}"
 
     @classmethod
-    def prepare_version(cls, function_version: FunctionVersion) -> None:
+    def prepare_version(cls, function_version: Any) -> None:
         """Unpack the function and its layers."""
         function_version.config.code.prepare_for_execution()
         for layer in function_version.config.layers:
             layer.code.prepare_for_execution()
 
     @classmethod
-    def cleanup_version(cls, function_version: FunctionVersion) -> None:
+    def cleanup_version(cls, function_version: Any) -> None:
         """Leave what is unpacked: other versions use the layers too."""

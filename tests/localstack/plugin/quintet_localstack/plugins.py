@@ -1,19 +1,20 @@
-"""The entry points: where LocalStack would start Docker or download an engine, this is started."""
+"""The entry points: where the engine would start Docker or download an engine, this is started."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from localstack.aws.api.dynamodb import DynamodbApi
-from localstack.aws.api.kinesis import KinesisApi
-from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
-from localstack.services.moto import MotoFallbackDispatcher
-from localstack.services.plugins import Service, aws_provider
+from quintet_localstack.engine import module
 
 __all__ = ["HostExecutorPlugin", "dynamodb", "kinesis"]
 
+_services = module("services.plugins")
 
-class HostExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
+
+_Plugin: Any = module("services.lambda_.invocation.plugins").RuntimeExecutorPlugin
+
+
+class HostExecutorPlugin(_Plugin):  # type: ignore[misc]
     """Functions as processes of this machine."""
 
     name = "host"
@@ -24,13 +25,18 @@ class HostExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
         return HostExecutor
 
 
-@aws_provider(api="dynamodb", name="moto")  # type: ignore[untyped-decorator]
-def dynamodb() -> Service:
+@_services.aws_provider(api="dynamodb", name="moto")  # type: ignore[untyped-decorator]
+def dynamodb() -> Any:
     """moto's tables, for DynamoDB Local, which is a download."""
-    return Service.for_provider(DynamodbApi(), dispatch_table_factory=MotoFallbackDispatcher)
+    return _by_moto(module("aws.api.dynamodb").DynamodbApi())
 
 
-@aws_provider(api="kinesis", name="moto")  # type: ignore[untyped-decorator]
-def kinesis() -> Service:
+@_services.aws_provider(api="kinesis", name="moto")  # type: ignore[untyped-decorator]
+def kinesis() -> Any:
     """moto's streams, for kinesis-mock, which is a download."""
-    return Service.for_provider(KinesisApi(), dispatch_table_factory=MotoFallbackDispatcher)
+    return _by_moto(module("aws.api.kinesis").KinesisApi())
+
+
+def _by_moto(api: Any) -> Any:
+    moto = module("services.moto").MotoFallbackDispatcher
+    return _services.Service.for_provider(api, dispatch_table_factory=moto)
