@@ -3,6 +3,7 @@
 Valgrind counts them, so they hold on a busy machine, and a change of some per cent shows. The model
 is the example `fraud`, its ports are in memory. With `--check`, a count that is above the stored
 one of this Python by more than `MARGIN` is an error; with `--write` the counts are stored.
+`--floors` counts what no cold start can do without instead.
 """
 
 from __future__ import annotations
@@ -61,12 +62,42 @@ def count() -> dict[str, int]:
         return found
 
 
+#: what reading a bucket and writing a log load at least, of the standard library
+READS = "import decimal, http.client, json, logging, traceback, warnings"
+
+
+def count_floors() -> None:
+    """Print the instructions of processes that load less than `predict`, from start to end."""
+    from benchmarks.cold_start import FLOOR  # which loads the local AWS
+
+    floors = {
+        "python, nothing": "pass",
+        "numpy + onnxruntime + session + run": FLOOR,
+        "the same + HTTP client, JSON, log": FLOOR + READS,
+    }
+    environ = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, script in floors.items():
+            child = [sys.executable, "-c", script]
+            subprocess.run(child, env=environ, check=True)  # makes the .pyc
+            counts = Path(folder) / "counts"
+            tool = ["--tool=callgrind", f"--callgrind-out-file={counts}"]
+            subprocess.run(["valgrind", "--quiet", *tool, *child], env=environ, check=True)
+            lines = counts.read_text().splitlines()
+            total = next(int(line.split()[1]) for line in lines if line.startswith("totals:"))
+            print(f"{name:40} {total:>13,}", flush=True)
+
+
 def main() -> None:
     """Count, show, and compare or store."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--floors", action="store_true")
     asked = parser.parse_args()
+    if asked.floors:
+        count_floors()
+        return
     python = ".".join(platform.python_version_tuple()[:2])
     stored: dict[str, dict[str, int]] = json.loads(STORED.read_text()) if STORED.exists() else {}
     known, found = stored.get(python, {}), count()
