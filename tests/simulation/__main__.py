@@ -21,8 +21,8 @@ from functools import partial
 
 from tests.simulation.campaign import SCENARIOS, Outcome, Totals, run, shrunk
 
-#: seeds after which a fault that is seldom is a failure, and how often it must happen
-MANY, LEAST = 10_000, 100
+#: how often each fault must happen in how many seeds, and from how many on that is checked
+LEAST, OF, MANY = 100, 10_000, 2_000
 #: seeds that a process runs at a time
 CHUNK = 50
 #: failing seeds that are shrunk
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     problems = totals.missed() if len(seeds) >= len(SCENARIOS) * 100 else []
     problems = [f"never reached: {state}" for state in problems]
     if len(seeds) >= MANY and only is None:
-        problems += [f"seldom: {fault}" for fault in totals.seldom(LEAST)]
+        problems += [f"seldom: {fault}" for fault in totals.seldom(LEAST * len(seeds) // OF)]
     for seed in sorted(totals.failures)[:SHRUNK]:
         _one(run(seed, scenario=only), only)
     for problem in problems:

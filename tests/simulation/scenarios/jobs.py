@@ -82,23 +82,35 @@ class Jobs(Scenario):
     # or all are of about a lease, so that who wakes meets who took over
     DELAYS: ClassVar[tuple[tuple[float, float], ...]] = (DELAYS, (60.0, 500.0))
     RARE: ClassVar[dict[str, float]] = {
-        "letters.put": 6.0,
-        "jobs.expire": 6.0,
-        "jobs.cancel": 4.0,
-        "jobs.release": 4.0,
+        "letters.put": 12.0,
+        "jobs.expire": 20.0,
+        "jobs.cancel": 12.0,
+        "jobs.release": 12.0,
         "jobs.settle": 3.0,
-        "jobs.settle_many": 6.0,
+        "jobs.lease_many": 6.0,
+        "jobs.settle_many": 10.0,
+        "jobs.read_many": 4.0,
+        "jobs.accept": 2.0,
+        "jobs.earlier": 1.5,
+        "blobs.get": 6.0,
         "blobs.put": 3.0,
-        "topic.publish": 2.0,
+        "deliveries.put": 1.5,
+        "endpoint-ids.check": 2.0,
+        "notify.send": 4.0,
+        "receiver.post": 2.0,
+        "slots.free": 1.5,
+        "slots.take": 1.5,
+        "topic.publish": 4.0,
+        "work.send": 2.0,
     }
 
     def __init__(self, simulation: Simulation, keep: Collection[int] | None) -> None:
         super().__init__(simulation, keep)
         chance = self.chance
-        self.spread = chance.choice((2.0, 60.0, 600.0))
+        self.spread = chance.choice((1.0, 1.0, 1.0, 60.0, 600.0))
         self.asked = [self._draw(number) for number in range(chance.choice((3, 8, 20)))]
         self.zombies = chance.random() < 0.5
-        self.batch = chance.choice((1, 5, 100))
+        self.batch = chance.choice((1, 5, 100, 100))
         visibility = template().of_type("AWS::SQS::Queue")
         most = chance.choice((1000, 1000, 3))
         self.queue = Queue(
@@ -197,7 +209,9 @@ class Jobs(Scenario):
             postpone=self._postpone,
         )
         mappings = template().of_type("AWS::Lambda::EventSourceMapping")
-        worked = replace(sqs.Config.of(mappings["WorkAccepted"]), batch_size=self.batch)
+        gathers = self.chance.choice((0.0, 3.0, 3.0, 3.0))
+        worked = sqs.Config.of(mappings["WorkAccepted"])
+        worked = replace(worked, batch_size=self.batch, window=gathers)
         self.work = Function(simulation, "Work", work, timeout, self.zombies)
         self.notify = Function(
             simulation, "Notify", notify, functions["Notify"]["Timeout"], self.zombies

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ from tests.kits.evidence import paired
 from tests.kits.rollouts import in_memory
 from tests.simulation.kernel import Simulation, Task
 from tests.simulation.lambdas import Answer, Function, handler, template
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import START, Scenario
 
 from quintet.contract import Gates, RolloutRule
 from quintet.errors import Conflict, NotFound, Transient
@@ -73,12 +72,11 @@ class Rollouts(Scenario):
     )
     RARE: ClassVar[dict[str, float]] = {
         "rollouts.write": 3.0,
-        "rollouts.sent": 4.0,
-        "rollouts.withdraw_version": 6.0,
-        "rollouts.history": 6.0,
-        "rollouts.active": 4.0,
-        "topic.publish": 3.0,
-        "evidence.put": 3.0,
+        "rollouts.sent": 8.0,
+        "rollouts.history": 8.0,
+        "rollouts.active": 12.0,
+        "topic.publish": 6.0,
+        "evidence.put": 8.0,
     }
 
     def __init__(self, simulation: Simulation, keep: Collection[int] | None) -> None:
@@ -136,6 +134,9 @@ class Rollouts(Scenario):
                 draw = random.Random(f"{simulation.seed}/start/{number}")
                 moment = draw.choice((0.0, 900.0, 1800.0)) + draw.uniform(0, 0.02)
                 self._operator(number, partial(self._start, number), after=moment)
+        if self.chance.random() < 0.6:
+            moment = START + self.chance.uniform(0, 3000)
+            simulation.at(moment, partial(self._ring, self.count))
         simulation.run(self.faults.calm)
         simulation.violations += self.until_quiet(60, 4 * 3600)
 
@@ -189,11 +190,9 @@ class Rollouts(Scenario):
         """Do what an input says, while a judge looks at a rollout."""
         kind = self.kinds[number]
         if kind == "withdraw":
-            self.simulation.spawn(self._withdraw, f"operator-{number}")
+            self._withdraw()
         elif kind == "stop":
-            draw = random.Random(f"{self.simulation.seed}/stop/{number}")
-            at = self.simulation.now - draw.choice((0.0, 3000.0))
-            self.simulation.spawn(partial(self._stop, at), f"alarm-{number}")
+            self._ring(number)
         else:
             made: dict[str, Callable[[Stored, Cause], Change]] = {
                 "roll back": transitions.roll_back,
@@ -208,8 +207,15 @@ class Rollouts(Scenario):
         rollout, route = stored.rollout, stored.route
         if rollout is None or rollout.candidate == route.live:
             return
-        with suppress(Transient):
-            self.rollouts.withdraw_version(MODEL, rollout.candidate, "now", route.revision)
+        if self.store.withdraw_version(MODEL, rollout.candidate, "now", route.revision):
+            self.withdrawn.add(rollout.candidate)
+            self.reach("a candidate was withdrawn during its rollout")
+
+    def _ring(self, number: int) -> None:
+        """An alarm, of now or of before some rollouts began."""
+        draw = random.Random(f"{self.simulation.seed}/stop/{number}")
+        at = self.simulation.now - draw.choice((0.0, 3000.0, 3000.0))
+        self.simulation.spawn(partial(self._stop, at), f"alarm-{number}")
 
     def _stop(self, at: float) -> None:
         """An alarm's message, which comes again until it is handled."""
@@ -280,9 +286,6 @@ class Rollouts(Scenario):
         """See `Scenario.observe`."""
         if site == "rollouts.read" and task.name.startswith("Rollout"):
             self._tempt()
-        elif site == "rollouts.withdraw_version" and found is True:
-            self.withdrawn.add(given[1])
-            self.reach("a candidate was withdrawn during its rollout")
         if site != "rollouts.write":
             return
         change: Change = given[0]
