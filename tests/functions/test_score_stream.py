@@ -13,14 +13,10 @@ from tests.functions.conftest import StreamAws
 from tests.kits.streams import NOW, SHARD, data, event, reading, sequence
 
 from quintet.aws import scored_ids
-from quintet.aws.checkpoints import CheckpointTable
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
 from quintet.aws.scored_ids import ScoredIdTable
-from quintet.aws.stream_bucket import StreamBucket
 from quintet.errors import Transient
-from quintet.streaming.checkpoints import Ahead, Checkpoint
-from quintet.streaming.commit_log import Stored
 from quintet.streaming.record_ids import RETENTION_SECONDS, IdentifiedRows, MemoryScoredIds
 from quintet.streaming.sequences import padded
 
@@ -173,35 +169,6 @@ def test_bad_rows_do_not_keep_their_neighbours_from_being_scored(stream_aws: Str
         (sequence(2), None, None, "data"),
     ]
     assert [line["data"] is None for line in lines] == [False, True, False, False]
-
-
-def test_marks_of_two_invocations_come_together_and_never_go_back(stream_aws: StreamAws) -> None:
-    table = stream_aws.environ["QUINTET_STREAM_TABLE"]
-    checkpoints = CheckpointTable(AwsClient("dynamodb"), table, clock=lambda: NOW)
-    assert checkpoints.read("s/1") == Checkpoint()
-    beyond = {"predictions/a": Ahead("a", padded("9"))}
-    checkpoints.advance("s/1", Checkpoint(padded("5"), beyond), Checkpoint())
-    checkpoints.advance("s/1", Checkpoint(padded("7")), Checkpoint())  # had not read the first
-    expected = Checkpoint(padded("7"), beyond)
-    assert checkpoints.read("s/1") == expected
-    checkpoints.advance("s/1", Checkpoint(padded("6")), Checkpoint(padded("5"), beyond))
-    assert checkpoints.read("s/1") == expected
-
-
-def test_an_object_is_put_once(stream_aws: StreamAws) -> None:
-    bucket = StreamBucket(AwsClient("s3"), stream_aws.bucket)
-    first, second = Stored(b"one", padded("1")), Stored(b"two", padded("2"))
-    assert bucket.put("quarantine/a.jsonl", first) == first
-    assert bucket.put("quarantine/a.jsonl", second) == first
-    assert bucket.get("quarantine/a.jsonl") == first
-    with pytest.raises(Transient, match="S3 answered NoSuchKey"):
-        bucket.get("quarantine/b.jsonl")
-    bucket.put("quarantine/c.jsonl", second)
-    assert bucket.keys("quarantine/", "quarantine/a") == [
-        "quarantine/a.jsonl",
-        "quarantine/c.jsonl",
-    ]
-    assert bucket.keys("quarantine/", "quarantine/a.jsonl") == ["quarantine/c.jsonl"]
 
 
 def test_a_row_with_an_id_that_comes_again_is_scored_once(

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from quintet.errors import Transient
 from quintet.streaming.checkpoints import Ahead, Checkpoint
 from quintet.streaming.model_rows import ShardBatch
 from quintet.streaming.sequences import padded
@@ -52,7 +53,7 @@ class Sink(Protocol):
         ...
 
     def get(self, key: str) -> Stored:
-        """A stored object. Raises Transient."""
+        """A stored object. Raises Transient, also if it is not there."""
         ...
 
     def keys(self, prefix: str, after: str) -> list[str]:
@@ -72,6 +73,8 @@ class MemorySink:
 
     def get(self, key: str) -> Stored:
         """See `Sink.get`."""
+        if key not in self.objects:
+            raise Transient(f"there is no object {key}")
         return self.objects[key]
 
     def keys(self, prefix: str, after: str) -> list[str]:
