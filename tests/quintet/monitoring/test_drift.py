@@ -25,6 +25,13 @@ from quintet.monitoring.samples import Reference, Sample
 from quintet.monitoring.statistics import kolmogorov_tail
 
 RANDOM = np.random.default_rng(7)
+BEGUN = RANDOM.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def numbers() -> None:
+    """Each test draws the same numbers, whichever ran before it."""
+    RANDOM.bit_generator.state = BEGUN
 
 
 def contract_of(dtype: str, default: Scalar | None = None, **other: Any) -> Contract:

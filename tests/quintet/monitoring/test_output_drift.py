@@ -21,11 +21,18 @@ from quintet.monitoring.outputs import output_columns, output_values
 from quintet.monitoring.samples import Reference, Sample, count_labels
 
 RANDOM = np.random.default_rng(11)
+BEGUN = RANDOM.bit_generator.state
 CLASSES = ("kept", "lost")
 OUTPUTS = (
     Output(name="label", dtype="int64", shape=(-1,), meaning="label", classes=CLASSES),
     Output(name="p", dtype="float32", shape=(-1, 2), meaning="probabilities", classes=CLASSES),
 )
+
+
+@pytest.fixture(autouse=True)
+def numbers() -> None:
+    """Each test draws the same numbers, whichever ran before it."""
+    RANDOM.bit_generator.state = BEGUN
 
 
 def contract_of(*outputs: Output, entity: str | None = None) -> Contract:
