@@ -35,8 +35,30 @@ SUBJECTS = (
         ("serving/routing.py", "jobs/routing.py"),
         ("serving/test_routing.py", "jobs/test_routing.py"),
     ),
-    Subject("gates", ("rollouts/gates.py",), ("rollouts/test_gates.py",), every=3),
+    Subject(
+        "gates",
+        ("rollouts/gates.py", "rollouts/sequential.py"),
+        ("rollouts/test_gates.py", "rollouts/test_sequential.py"),
+        without=(
+            "test_walks_without_a_difference_cross_no_more_often_than_alpha_says",
+            "test_mean_over_all_routes_of_entities_is_one_however_often_they_fail",
+        ),
+        every=3,
+    ),
     Subject("leases", ("jobs/job.py",), ("jobs/test_job.py",)),
+    Subject(
+        "jobs",
+        ("jobs/transitions.py", "jobs/sweep.py"),
+        ("jobs/test_worker.py", "jobs/test_poison.py", "jobs/test_sweep.py"),
+        every=12,
+    ),
+    Subject(
+        "windows",
+        ("streaming/windows.py", "streaming/window_state.py"),
+        ("streaming/test_windows.py",),
+        without=("test_state_is_measured_in_bytes_and_stays_under_the_limit",),
+        every=12,
+    ),
     Subject(
         "runs",
         ("batch/run_status.py", "batch/plans.py"),

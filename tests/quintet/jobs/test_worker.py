@@ -19,7 +19,7 @@ from quintet.errors import ModelFailure, Transient
 from quintet.features import StoredValue
 from quintet.jobs.job import MAX_BROKEN, Content, Job, JobOutcome, Lease
 from quintet.jobs.memory import MemoryBlobs, MemoryJobs
-from quintet.jobs.messages import Delivery, backoff, deliveries
+from quintet.jobs.messages import Delivery, MessageResult, backoff, deliveries
 from quintet.jobs.store import INLINE_RESULT, JobEvent
 from quintet.jobs.units import Waiting, units
 from quintet.serving.model_cache import ModelCache
@@ -381,7 +381,9 @@ def test_a_job_that_another_worker_has_comes_back() -> None:
     bench.put(logs("a", 1))
     before = bench.jobs.lease("a", "other", NOW, 60)
     (found,) = bench.worker().work([message("a")])
-    assert (found.event, found.acknowledged) == ("held by another", False)
+    assert found == MessageResult(
+        message("a"), "held by another", False, "a", reason="another worker holds the job"
+    )
     assert bench.jobs.jobs["a"] == before
     assert LEASE_SECONDS / 2 <= bench.visibility.delays["r-a-0"] <= LEASE_SECONDS
 
@@ -585,6 +587,38 @@ def test_a_result_that_cannot_be_stored_lets_the_job_come_back() -> None:
     results = bench.work(logs("a", 1, inference_id="i"), logs("b", 1))
     assert bench.states() == {"a": "ACCEPTED", "b": "DONE"}
     assert results["a"].reason == "S3 did not answer"
+
+
+def test_a_job_that_nobody_is_told_of_leaves_no_event() -> None:
+    bench = Bench()
+    bench.work(logs("a", 1, endpoint=None))
+    assert (bench.states(), bench.notified(), bench.jobs.pending) == ({"a": "DONE"}, [], {})
+
+
+def test_a_job_that_cannot_be_leased_comes_back() -> None:
+    class Away(MemoryJobs):
+        def lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
+            raise OSError("it quotes 666")
+
+    bench = Bench(jobs=Away())
+    (found,) = bench.work(logs("a", 1)).values()
+    assert found == MessageResult(message("a"), "not leased", False, "a", reason="OSError")
+    assert set(bench.visibility.delays) == {"r-a-0"}
+
+
+def test_a_job_that_cannot_be_given_back_waits_for_its_lease_to_expire() -> None:
+    class Away(Failing):
+        def release(self, job: str, lease: Lease, now: float, *, broke: bool = False) -> None:
+            raise Transient("dynamodb did not answer")
+
+    bench = Bench(jobs=Away(settle=Transient("dynamodb was slow")))
+    (found,) = bench.work(logs("a", 1)).values()
+    assert (found.event, found.acknowledged, found.reason) == (
+        "not released",
+        False,
+        "dynamodb was slow; dynamodb did not answer",
+    )
+    assert bench.states() == {"a": "LEASED"}
 
 
 def test_a_settlement_that_fails_lets_the_job_come_back() -> None:

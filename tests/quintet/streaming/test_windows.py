@@ -568,6 +568,34 @@ def test_a_state_with_a_field_that_is_not_ours_is_lost(changed: dict[str, object
     assert (found.state_lost, found.parts, found.state) == (True, 0, {})
 
 
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"entities": [1, 2]}, "entities are texts"),
+        ({"which": [0]}, "each entity has a window"),
+        ({"first": "-1"}, "a sequence number has digits alone"),
+        ({"length": None}, "no state of these windows"),
+    ],
+)
+def test_what_is_wrong_with_a_state_is_said(changed: dict[str, object], text: str) -> None:
+    shard = Shard(MemoryWindows())
+    shard.call(contract(PLAIN, window=60.0), TWO)
+    shard.state["models"]["shop"] |= changed
+    with pytest.raises(ValueError, match=rf"^{text}$"):
+        window_state.read(shard.state)
+    with pytest.raises(ValueError, match=r"^another form of state$"):
+        window_state.read({**shard.state, "form": 99})
+
+
+def test_a_window_that_nothing_was_counted_of_has_counts_of_zero() -> None:
+    held, model = Held(), contract(PLAIN, window=60.0, lateness=10.0)
+    shard = Shard(held)
+    shard.call(model, TWO)
+    shard.state["models"]["shop"]["counters"] = []
+    shard.call(model, [], final=True)
+    assert [part.counters for part in held.parts] == [Counters()] * 2
+
+
 def test_a_state_that_fits_exactly_is_handed_on() -> None:
     model = contract(PLAIN)
     rows = [Row("ann"), Row("bob")]
