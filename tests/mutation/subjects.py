@@ -45,6 +45,20 @@ SUBJECTS = (
         ),
         every=3,
     ),
+    Subject(
+        "drift",
+        ("monitoring/drift.py", "monitoring/statistics.py"),
+        (
+            "monitoring/test_drift.py",
+            "monitoring/test_statistics.py",
+            "monitoring/test_output_drift.py",
+        ),
+        without=(
+            "test_the_report_of_a_run_has_its_drift_and_its_cost",
+            "test_the_report_of_a_run_tests_its_outputs",
+        ),
+        every=12,
+    ),
     Subject("leases", ("jobs/job.py",), ("jobs/test_job.py",)),
     Subject(
         "jobs",

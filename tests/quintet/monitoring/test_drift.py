@@ -169,12 +169,14 @@ def test_categories_that_are_new_are_others() -> None:
         ["de", "fr", "others"],
     )
     assert found["actual"] == pytest.approx([0.5, 0, 0.5], abs=0.001)
+    assert [test["effect"] for test in found["tests"]] == [0.5, 0.5]
     flags = told(contract_of("bool"), [True, False] * 300, np.array([True, False] * 300))
     assert (flags["moved"], flags["effect"]) == (False, 0.0)
     codes = told(
         contract_of("int64", categories=(1, 2)), [1, 2] * 300, np.array([1, 2] * 300, np.int64)
     )
     assert (codes["effect"], codes["bins"]) == (0.0, ["1", "2", "others"])
+    assert [test["test"] for test in codes["tests"]] == ["distribution"]
 
 
 def test_texts_are_compared_by_length_and_vectors_by_their_numbers() -> None:
@@ -425,6 +427,19 @@ def test_a_test_fires_at_its_false_alarms_and_above_the_floor() -> None:
     }
     found = {rule: drift_of(halves(rule), unit) for rule in rules}
     assert {rule: one and one["moved"] for rule, one in found.items()} == rules
+
+
+def test_effects_have_four_digits_and_units_weigh_what_is_out_of_range() -> None:
+    found = drift_of(halves(), [(423, counted(300, 123))])
+    assert found is not None
+    assert found["features"][0]["effect"] == 0.2092
+    units = [(900, counted(10, 0, outside=5)), (100, counted(0, 10, outside=1))]
+    found = drift_of(halves(), units)
+    assert found is not None
+    assert [(test["test"], test["effect"]) for test in found["features"][0]["tests"]] == [
+        ("distribution", 0.4),
+        ("out of range", 0.46),
+    ]
 
 
 def test_units_before_stand_for_the_training_data() -> None:
