@@ -26,7 +26,7 @@ from quintet_cli.app import app
 __all__ = ["Crowd", "publish_models", "register", "unreached"]
 
 #: how long jobs may take to end once nothing goes wrong any more: a killed worker's come back
-PATIENCE = 600.0
+PATIENCE = 300.0
 #: before the first fault: something is there, and kept
 HEAD_START = 4.0
 #: what must be answered at least once, else a campaign shows nothing
