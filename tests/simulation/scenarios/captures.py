@@ -121,8 +121,9 @@ class Captures(Scenario):
         at, size = START, chance.choice((1, 3, 10))
         #: seconds between deliveries: while a compaction reads and writes, or longer
         pace = chance.choice((0.02, 5.0, 200.0))
-        if chance.random() < 0.3:  # deliveries are given up
-            self.faults.fail("captures.put", START, START + 400)
+        if chance.random() < 0.4:  # deliveries are given up, or nothing can be merged
+            where = chance.choice(("captures.put", "captures.swap"))
+            self.faults.fail(where, START, START + (400 if where == "captures.put" else 1800))
         for start in range(0, len(numbers), size):
             at += chance.uniform(0, pace)
             some = numbers[start : start + size]
