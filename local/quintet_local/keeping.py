@@ -18,7 +18,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from quintet_local import usage_plans
+from quintet_local import streams, usage_plans
 from quintet_local.kept import EMPTY_ANEW, Kept, KeptError
 from quintet_local.names import ACCOUNT, REGION
 from quintet_local.tables import ONE_CALL, put_back
@@ -112,6 +112,9 @@ class Keeper:
         self._facts: dict[str, dict[tuple[str, str], dict[str, Any]]] = {b: {} for b in buckets}
         #: the usage plans and their keys that the file has
         self._plans: dict[str, Any] | None = None
+        #: the sequence number that it has: checkpoints of streams are kept, so records may not get
+        #: lower ones than they name
+        self._number: int | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._failing = False
@@ -130,6 +133,9 @@ class Keeper:
             for plans in self._kept.items(_PLANS):
                 usage_plans.put_back(plans)
                 self._plans = plans
+            for number in self._kept.items(_NUMBER):
+                streams.numbers.go_on(number)
+                self._number = number
             return {
                 "objects": sum(map(self._restore_bucket, self._buckets)),
                 "items": sum(map(self._restore_table, self._tables)),
@@ -177,6 +183,9 @@ class Keeper:
         plans = usage_plans.snapshot()
         if plans != self._plans:
             rows.append((_PLANS, "all", json.dumps(plans)))
+        number = streams.numbers.latest
+        if number != self._number:
+            rows.append((_NUMBER, "latest", json.dumps(number)))
         if not rows and not buckets:
             self._due_items.clear()
             self._due_buckets.clear()
@@ -190,7 +199,7 @@ class Keeper:
         except (_Deleted, RuntimeError):  # or its metadata grew while they were read
             return False
         self._facts.update(facts)
-        self._plans = plans
+        self._plans, self._number = plans, number
         self._due_items.clear()
         self._due_buckets.clear()
         return True
@@ -235,6 +244,8 @@ class Keeper:
 
 #: the name under which usage plans are kept, which is none of a table
 _PLANS = "usage plans"
+#: and that of the latest sequence number
+_NUMBER = "sequence number"
 
 
 class _Deleted(Exception):

@@ -10,7 +10,6 @@ https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resh
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import threading
 import time
@@ -28,6 +27,7 @@ __all__ = [
     "Shard",
     "in_plain_json",
     "kept_in_place",
+    "numbers",
     "put_record",
     "reads_to_the_end",
     "shard_for_key",
@@ -38,8 +38,38 @@ READ_BYTES = 10 * 1024 * 1024
 READ_COUNT = 10_000
 
 _lock = threading.RLock()
-#: 56 digits, as on AWS; they grow over time across all shards, so a child's exceed its parent's
-_numbers = itertools.count(49 * 10**54 + time.time_ns() * 10**30, 10**12)
+
+
+class Numbers:
+    """Sequence numbers: 56 digits, as on AWS; they grow over time across all shards, so a child's
+    exceed its parent's.
+    """
+
+    _STEP = 10**12
+
+    def __init__(self) -> None:
+        self._next = 49 * 10**54 + time.time_ns() * 10**30
+        #: of the record that was put last, by this server or before it; None if there was none
+        self.latest: int | None = None
+
+    def of_shard(self) -> int:
+        """The number that a new shard starts from."""
+        with _lock:
+            self._next += self._STEP
+            return self._next
+
+    def of_record(self) -> int:
+        """The number of a new record."""
+        self.latest = number = self.of_shard()
+        return number
+
+    def go_on(self, latest: int) -> None:
+        """Number records from `latest` on, even if the clock has been set back since."""
+        self.latest = latest
+        self._next = max(self._next, latest)
+
+
+numbers = Numbers()
 
 
 class Shard(models.Shard):
@@ -47,11 +77,11 @@ class Shard(models.Shard):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._first = next(_numbers)
+        self._first = numbers.of_shard()
         self._order: list[int] = []
 
     def put_record(self, partition_key: str, data: str, explicit_hash_key: str) -> str:
-        number = next(_numbers)
+        number = numbers.of_record()
         record = models.Record(partition_key, data, number, explicit_hash_key)
         self.records[number] = record
         self._order.append(number)

@@ -74,8 +74,6 @@ class Nemesis:
         #: until when the disk was full
         self._freed = float("-inf")
         self._answered = 0
-        #: the farthest that the clock has been ahead
-        self._ahead = 0
         self.made: Counter[str] = Counter()
         self.lost: list[float] = []
 
@@ -129,9 +127,7 @@ class Nemesis:
             began = time.monotonic()
             self._stage.kill()
             self._stage.free()
-            # a stream's records get numbers by the clock: those of a server that starts before the
-            # last one's time are taken for old ones (docs/local-aws.md), so none does here
-            self._stage.jump(self._ahead)
+            self._stage.jump(self._draw.randint(-FARTHEST, FARTHEST))
             self._stage.start()
             kept = self._heart.kept()
         self.lost.append(began - kept)
@@ -154,7 +150,6 @@ class Nemesis:
         """Move the services' clock."""
         seconds = self._draw.randint(-FARTHEST, FARTHEST)
         began = time.monotonic()
-        self._ahead = max(self._ahead, seconds)
         self._stage.jump(seconds)
         self._note("jump_clock", began, seconds=seconds)
 

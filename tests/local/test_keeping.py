@@ -175,6 +175,29 @@ def test_objects_items_and_keys_survive_a_stop_and_a_kill_until_a_fresh_start(
         assert list(picture(local).values()) == [[[], []], [[], []], []]
 
 
+def test_records_get_higher_numbers_than_before_even_if_the_clock_is_set_back(
+    tmp_path: Path, template: Path
+) -> None:
+    state = tmp_path / "state"
+
+    def number(local: LocalAws) -> int:
+        """Of a new record."""
+        kinesis, stream = local.client("kinesis"), {"StreamName": "readings"}
+        kinesis.create_stream(**stream, ShardCount=1)
+        kinesis.get_waiter("stream_exists").wait(**stream)
+        return int(kinesis.put_record(**stream, Data=b"1", PartitionKey="a")["SequenceNumber"])
+
+    with running(state, template) as local:
+        first = number(local)
+    with closing(sqlite3.connect(state / "kept.db")) as db, db:
+        kept = "SELECT item FROM items WHERE name = 'sequence number'"
+        assert [json.loads(row) for (row,) in db.execute(kept)] == [first]
+        tomorrow = first + 86_400 * 10**39
+        db.execute("UPDATE items SET item = ? WHERE name = 'sequence number'", (str(tomorrow),))
+    with running(state, template) as local:
+        assert number(local) > tomorrow
+
+
 def kept_items(state: Path) -> list[str]:
     with closing(sqlite3.connect(state / "kept.db")) as db:
         return [json.loads(key)[0]["S"] for (key,) in db.execute("SELECT key FROM items")]
