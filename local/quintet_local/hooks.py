@@ -11,7 +11,7 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -40,6 +40,7 @@ __all__ = [
     "install_keys",
     "install_schedules",
     "install_sns",
+    "latest_objects",
     "s3_event",
     "sns_event",
 ]
@@ -58,6 +59,7 @@ def install(call: Call) -> None:
     from moto.dynamodb.responses import DynamoHandler
     from moto.kinesis import models as kinesis
     from moto.s3 import notifications
+    from moto.s3.utils import _VersionedKeyStore
     from moto.sqs import models as sqs
 
     _replace(BaseModel, "__new__", staticmethod(untracked(BaseModel)))
@@ -75,12 +77,26 @@ def install(call: Call) -> None:
     _replace(sqs.SQSBackend, "receive_message", receives_whole(sqs.SQSBackend.receive_message))
     _install_streams(kinesis)
     _replace(CloudWatchBackend, "get_metric_data", in_one_pass(CloudWatchBackend.get_metric_data))
+    for name in ("items", "iteritems", "_iteritems"):
+        _replace(_VersionedKeyStore, name, latest_objects)
+    for name in ("values", "itervalues", "_itervalues"):
+        _replace(_VersionedKeyStore, name, lambda keys: (one for _, one in latest_objects(keys)))
     _replace(notifications, "_get_s3_event", s3_event)
     _replace(
         notifications,
         "_invoke_awslambda",
         lambda account, event, function, region: call(function, json.dumps(event).encode()),
     )
+
+
+def latest_objects(keys: dict[str, list[Any]]) -> Iterator[tuple[str, Any]]:
+    """The latest version of each of a bucket's keys, as they are now.
+
+    moto's own looks each key up again, and fails if it was deleted meanwhile: a listing is a 500.
+    """
+    for key, versions in dict(keys).items():
+        for latest in versions[-1:]:
+            yield key, latest
 
 
 def _install_streams(kinesis: ModuleType) -> None:
