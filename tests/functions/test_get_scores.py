@@ -45,6 +45,7 @@ def state(aws: BatchAws, table: str, tmp_path: Path) -> Path:
     outputs = {
         "ScoresBucketName": "scores",
         "RegistryBucketName": "batch-registry",
+        "RegistryTableName": "batch-registry",
         "ScoresTableName": table,
         "BatchScoringArn": MACHINE,
     }
