@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from quintet.aws.client import AwsClient
-from quintet.aws.s3 import S3, checked, is_absent, listed
+from quintet.aws.s3 import S3, checked, is_absent
 from quintet.captures.store import Stored
 
 __all__ = ["CaptureBucket"]
@@ -26,8 +26,7 @@ class CaptureBucket:
 
     def keys(self, prefix: str) -> list[str]:
         """See `CaptureObjects.keys`."""
-        pages = self._s3.pages(self._bucket, prefix)
-        return [found.key for page in pages for found in listed(checked(page))]
+        return [found.key for found in self._s3.objects(self._bucket, prefix)]
 
     def get(self, key: str) -> Stored | None:
         """See `CaptureObjects.get`."""

@@ -126,6 +126,21 @@ class S3:
 
             query["continuation-token"] = unescape(token[1].decode())
 
+    def objects(self, bucket: str, prefix: str, *, after: str = "") -> Iterator[Found]:
+        """Yield the objects with a prefix, in the order of their keys, without those up to `after`.
+
+        Raises:
+            Transient: the bucket could not be listed.
+        """
+        for page in self.pages(bucket, prefix, after=after):
+            yield from listed(checked(page))
+
+    def folders(self, bucket: str, prefix: str) -> Iterator[str]:
+        """Yield the names of the folders below a prefix. Raises the same as `objects`."""
+        for page in self.pages(bucket, prefix, "/"):
+            for found in folders(checked(page)):
+                yield found[len(prefix) : -1]
+
 
 def listed(page: AwsResponse) -> Iterator[Found]:
     """The objects on a page of a listing."""

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 from __future__ import annotations
 
 from quintet.aws.client import AwsClient
-from quintet.aws.s3 import S3, checked, folders, is_absent, listed
+from quintet.aws.s3 import S3, checked, is_absent
 
 __all__ = ["S3ConditionalObjects", "S3ObjectStore"]
 
@@ -37,13 +37,11 @@ class S3ObjectStore:
 
     def keys(self, prefix: str) -> list[str]:
         """See `ObjectStore.keys`."""
-        pages = self._s3.pages(self._bucket, prefix)
-        return [found.key for page in pages for found in listed(checked(page))]
+        return [found.key for found in self._s3.objects(self._bucket, prefix)]
 
     def folders(self, prefix: str) -> list[str]:
         """See `RunIndex.folders`."""
-        pages = self._s3.pages(self._bucket, prefix, "/")
-        return [found[len(prefix) : -1] for page in pages for found in folders(checked(page))]
+        return list(self._s3.folders(self._bucket, prefix))
 
 
 class S3ConditionalObjects:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quintet.aws.client import AwsClient
-from quintet.aws.s3 import S3, checked, listed
+from quintet.aws.s3 import S3, checked
 from quintet.streaming.commit_log import Stored
 
 __all__ = ["StreamBucket"]
@@ -40,5 +40,4 @@ class StreamBucket:
 
     def keys(self, prefix: str, after: str) -> list[str]:
         """See `Sink.keys`."""
-        pages = self._s3.pages(self._bucket, prefix, after=after)
-        return [found.key for page in pages for found in listed(checked(page))]
+        return [found.key for found in self._s3.objects(self._bucket, prefix, after=after)]

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 from quintet.aws.client import AwsClient
 from quintet.aws.responses import error_code
-from quintet.aws.s3 import S3, checked, folders, listed
+from quintet.aws.s3 import S3, checked
 from quintet.aws.scores_bucket import S3ConditionalObjects
 from quintet.replay.marks import MarkVersion
 from quintet.replay.stream_objects import StreamObject
@@ -56,14 +56,12 @@ class S3StreamObjects:
         """See `StreamObjects.list`."""
         return [
             StreamObject(o.key, o.size, datetime.fromisoformat(o.modified).timestamp())
-            for page in self._s3.pages(self._bucket, prefix)
-            for o in listed(checked(page))
+            for o in self._s3.objects(self._bucket, prefix)
         ]
 
     def folders(self, prefix: str) -> Sequence[str]:
         """See `StreamObjects.folders`."""
-        pages = self._s3.pages(self._bucket, prefix, "/")
-        return [found[len(prefix) : -1] for page in pages for found in folders(checked(page))]
+        return list(self._s3.folders(self._bucket, prefix))
 
     def read(self, key: str) -> bytes:
         """See `StreamObjects.read`."""
