@@ -29,7 +29,7 @@ from quintet.errors import (
     shown,
 )
 from quintet.formats import strict_json
-from quintet.formats.strict_json import DIGITS_TO_ZERO, LONG_NUMBER
+from quintet.formats.strict_json import DIGITS_TO_ZERO, LARGE, LONG_NUMBER
 from quintet.protocols.media import media_type
 from quintet.serving import Online, Prediction, RequestContext
 from quintet.serving.routes import UnknownModel
@@ -64,9 +64,6 @@ json_body: Callable[[Any], bytes] = partial(orjson.dumps, option=orjson.OPT_SERI
 
 #: the content types that curl and JavaScript's `fetch` send if they are given none
 _DEFAULTS = ("application/x-www-form-urlencoded", "text/plain")
-
-#: bytes from which on numpy is quicker
-_LARGE = 8_192
 
 _OBJECTS = {dict}
 
@@ -306,7 +303,7 @@ def parse_json(contract: Contract, body: bytes, objects: str = "") -> Any:
         BadInput: the body is not strict JSON.
         TooLarge: the body has more values than the contract's rows can hold.
     """
-    large = len(body) > _LARGE
+    large = len(body) > LARGE
     commas = strict_json.count(body, b",") if large else body.count(b",")
     if commas > contract.max_values:
         check_count(contract, body, JSON_TEXT)
