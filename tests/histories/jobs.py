@@ -22,7 +22,7 @@ MOST_OPEN = 30
 
 
 class Jobs(Client):
-    """Submits a job under a key until it is told the job's id, and some of them again."""
+    """Submits a job under a key until an answer has the job's id, and some jobs again."""
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)

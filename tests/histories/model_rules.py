@@ -14,7 +14,7 @@ __all__ = ["LOST_SECONDS", "RULES", "expected"]
 LOST_SECONDS = 30.0
 #: float32 has seven digits
 TOLERANCE = 1e-5
-#: what a client is told when an environment was killed, or a store did not answer
+#: the status of an answer when an environment was killed, or a store did not answer
 TRY_AGAIN = (429, 502, 503, 504)
 
 
@@ -43,7 +43,7 @@ def valid_requests_are_taken(history: History) -> Iterator[Anomaly]:
 
 
 def answers_are_understood(history: History) -> Iterator[Anomaly]:
-    """No client is told what it cannot read."""
+    """Clients can read every answer."""
     for one in history.of("broken"):
         yield Anomaly("answers are understood", f"{one.by}: {one.told['problem']}")
 
@@ -78,38 +78,55 @@ def _ending(history: History, ask: Operation) -> bool:
 
 def promoted_answers(history: History) -> Iterator[Anomaly]:
     """Some seconds after a version was made live, none before it answers unasked."""
-    done = [one for one in history.of("promote") if one.status == 200]
-    for answer in history.of("ask"):
-        if answer.status != 200 or answer.told["pinned"] is not None:
-            continue
-        for live in done:
-            late = answer.began - live.ended
-            older = answer.told["version"] < live.told["version"]
-            if not older or late <= BOUND:
-                continue
-            undone = _attempted(history, live, answer, "roll_back")
-            if history.holds(live, answer) and history.calm(answer) and not undone:
-                text = (
-                    f"version {answer.told['version']} answered {late:.1f} s after "
-                    f"{live.told['version']} was made live"
-                )
-                yield Anomaly("a promoted version answers", text)
+    for live, answer in _answers_after(history, "promote"):
+        older = answer.told["version"] < live.told["version"]
+        if older and _unasked(answer) and not _attempted(history, live, answer, "roll_back"):
+            text = (
+                f"version {answer.told['version']} answered {_late(live, answer)} after "
+                f"{live.told['version']} was made live"
+            )
+            yield Anomaly("a promoted version answers", text)
 
 
 def rolled_back_is_silent(history: History) -> Iterator[Anomaly]:
     """Some seconds after a version was rolled back, it answers nobody who does not name it."""
-    done = [one for one in history.of("roll_back") if one.status == 200]
+    for back, answer in _answers_after(history, "roll_back"):
+        same = back.told["version"] == answer.told["version"]
+        again = same and _attempted(history, back, answer, "roll_out", "promote")
+        if same and _unasked(answer) and not again:
+            text = f"version {back.told['version']} answered {_late(back, answer)} later"
+            yield Anomaly("what was rolled back is silent", text)
+
+
+def withdrawn_is_silent(history: History) -> Iterator[Anomaly]:
+    """No version answers what was asked some seconds after it was withdrawn."""
+    for gone, answer in _answers_after(history, "withdraw"):
+        if gone.told["version"] == answer.told["version"]:
+            late = _late(gone, answer)
+            text = f"version {gone.told['version']} answered {late} after its withdrawal"
+            yield Anomaly("what was withdrawn is silent", text)
+
+
+def _answers_after(history: History, kind: str) -> Iterator[tuple[Operation, Operation]]:
+    """Changes of a kind that succeeded, each with the answers to what was asked so long after it
+    that the change must show.
+    """
+    done = [one for one in history.of(kind) if one.status == 200]
     for answer in history.of("ask"):
-        if answer.status != 200 or answer.told["pinned"] is not None:
+        if answer.status != 200 or not history.calm(answer):
             continue
-        for back in done:
-            late = answer.began - back.ended
-            if back.told["version"] != answer.told["version"] or late <= BOUND:
-                continue
-            again = _attempted(history, back, answer, "roll_out", "promote")
-            if history.holds(back, answer) and history.calm(answer) and not again:
-                text = f"version {back.told['version']} answered {late:.1f} s later"
-                yield Anomaly("what was rolled back is silent", text)
+        for change in done:
+            if answer.began - change.ended > BOUND and history.holds(change, answer):
+                yield change, answer
+
+
+def _unasked(answer: Operation) -> bool:
+    """Whether the request named no version."""
+    return answer.told["pinned"] is None
+
+
+def _late(change: Operation, answer: Operation) -> str:
+    return f"{answer.began - change.ended:.1f} s"
 
 
 def _attempted(history: History, after: Operation, before: Operation, *kinds: str) -> bool:
@@ -118,21 +135,6 @@ def _attempted(history: History, after: Operation, before: Operation, *kinds: st
         one.told["version"] == after.told["version"] and after.began < one.began < before.ended
         for one in history.of(*kinds)
     )
-
-
-def withdrawn_is_silent(history: History) -> Iterator[Anomaly]:
-    """No version answers what was asked some seconds after it was withdrawn."""
-    done = [one for one in history.of("withdraw") if one.status == 200]
-    for answer in history.of("ask"):
-        if answer.status != 200:
-            continue
-        for gone in done:
-            late = answer.began - gone.ended
-            if gone.told["version"] != answer.told["version"] or late <= BOUND:
-                continue
-            if history.holds(gone, answer) and history.calm(answer):
-                text = f"version {gone.told['version']} answered {late:.1f} s after its withdrawal"
-                yield Anomaly("what was withdrawn is silent", text)
 
 
 def little_is_lost(history: History) -> Iterator[Anomaly]:

@@ -1,4 +1,4 @@
-"""What grows is told from what is flat, in spite of noise and of a start."""
+"""Growth and flat lines are distinguished, with noise and with a start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of a run at each of its times, to whom, and a page of a model's runs."""
+"""The document of a run at each stage, who may read it, and a page of a model's runs."""
 
 from __future__ import annotations
 
