@@ -38,6 +38,7 @@ from quintet_cli.app import app
 from quintet_cli.captures_files import check_form, joined, write_rows
 from quintet_cli.captures_sql import SUMMARY, SqlError, captures_view
 from quintet_cli.captures_tail import CapturesTail
+from quintet_cli.commands.captures import ARRIVAL_SECONDS, arrival_of
 from quintet_cli.stage import StageError
 from quintet_cli.views.captures import erased_lines, event_view, row_line, rows_table
 
@@ -92,6 +93,19 @@ def test_an_event_is_shown_with_its_rows() -> None:
     assert "orders_90d  4  (600 s old)" in lines
     assert "orders_90d  0  (no stored value)" in lines
     assert "fallback_reason  orders_90d is missing" in lines
+
+
+@pytest.mark.parametrize(
+    ("event", "arrives"),
+    [
+        (f"{1_699_999_990_000:012x}{'0' * 20}", 1_699_999_990 + ARRIVAL_SECONDS),
+        ("f" * 32, NOW + ARRIVAL_SECONDS),
+        ("order-7", ARRIVAL_SECONDS),
+    ],
+    ids=["of a request", "of a time to come", "of a job"],
+)
+def test_the_capture_of_an_event_is_awaited_for_a_minute(event: str, arrives: float) -> None:
+    assert arrival_of(event, NOW) == arrives
 
 
 def test_an_event_is_shown_with_when_the_store_took_a_value() -> None:

@@ -37,7 +37,7 @@ from quintet_cli.views.captures import (
     untouched_lines,
 )
 
-__all__ = ["register"]
+__all__ = ["arrival_of", "register"]
 
 POLL_SECONDS = 1.0
 #: within which a request's capture arrives
@@ -133,7 +133,7 @@ def show(
     state: State = DEFAULT_STATE,
 ) -> list[dict[str, Any]]:
     """Show an event with all of its rows; of a request that just came, wait for its capture."""
-    bucket, arrives = _bucket(stage, state, model), (online_time(event) or 0) + ARRIVAL_SECONDS
+    bucket, arrives = _bucket(stage, state, model), arrival_of(event, time.time())
     while not (found := _rows_of(bucket, event, model)):
         if time.time() > arrives:
             raise StageError(
@@ -199,6 +199,13 @@ def erase(
     ):
         console.print(line, markup=False, soft_wrap=True)
     return {"entity": entity, "captures": asdict(done), "feedback": asdict(told)}
+
+
+def arrival_of(event: str, now: float) -> float:
+    """Until when an event's capture may arrive; an id may name a time to come, which nobody waits
+    for.
+    """
+    return min(online_time(event) or 0, now) + ARRIVAL_SECONDS
 
 
 def _rows_of(bucket: CaptureBucket, event: str, model: str | None) -> list[dict[str, Any]]:
