@@ -381,7 +381,7 @@ def test_what_was_loaded_is_kept_with_the_moments_from_which_it_was_known(
         TableName="features", Key={"entity": {"S": "customer#kept"}}
     )["Item"]
     assert (item["orders_90d"], item["orders_90d@"]) == ({"N": "7.0"}, {"N": "200.0"})
-    loaded = f"{float(item['orders_90d@known']['N']) * 1000:.0f}"[:12]
+    loaded = str(int(float(item["orders_90d@known"]["N"]) * 1000))[:12]
     (key,) = [key for key in bucket.keys(HISTORY) if f"/{loaded}" in key]
     assert key.startswith("features/entity=customer/")
 
