@@ -21,7 +21,7 @@ from quintet_local.executions import renamed, staying_stopped
 from quintet_local.keeping import Place, noting_deletes, noting_puts, noting_updates
 from quintet_local.keys import by_id_or_arn, of_enabled_keys
 from quintet_local.map_runs import tolerating
-from quintet_local.metrics import in_one_pass
+from quintet_local.metrics import by_points
 from quintet_local.names import ACCOUNT, arn
 from quintet_local.queues import one_at_a_time, receives_whole, unix_time_millis
 from quintet_local.schedules import checked
@@ -76,7 +76,8 @@ def install(call: Call) -> None:
     _replace(sqs.Queue, "delete_message", one_at_a_time(sqs.Queue.delete_message))
     _replace(sqs.SQSBackend, "receive_message", receives_whole(sqs.SQSBackend.receive_message))
     _install_streams(kinesis)
-    _replace(CloudWatchBackend, "get_metric_data", in_one_pass(CloudWatchBackend.get_metric_data))
+    for name, method in by_points(CloudWatchBackend).items():
+        _replace(CloudWatchBackend, name, method)
     for name in ("items", "iteritems", "_iteritems"):
         _replace(_VersionedKeyStore, name, latest_objects)
     for name in ("values", "itervalues", "_itervalues"):

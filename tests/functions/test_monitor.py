@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ from quintet.wiring import monitor
 from quintet_cli.budgets import budgets_of
 from quintet_cli.stage import Stage
 from quintet_cli.views.slo import burning_lines, died_line, slo_table
-from quintet_local.metrics import in_one_pass
+from quintet_local.metrics import by_points
 
 STEP = 300
 END = NOW // STEP * STEP
@@ -67,8 +67,8 @@ class Watch:
 
 @pytest.fixture
 def watch(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
-    one_pass = in_one_pass(CloudWatchBackend.get_metric_data)
-    monkeypatch.setattr(CloudWatchBackend, "get_metric_data", one_pass)
+    for name, method in by_points(CloudWatchBackend).items():
+        monkeypatch.setattr(CloudWatchBackend, name, method)
     topic = online_aws.client("sns").create_topic(Name="alarms")["TopicArn"]
     queue = online_aws.queue("alarms")
     arn = f"arn:aws:sqs:us-east-1:123456789012:{queue.rpartition('/')[2]}"
@@ -189,45 +189,3 @@ def test_the_rollout_of_a_model_that_begins_to_burn_is_stopped(watch: Watch) -> 
     assert monitor.watch(later + 361)  # it still burns
     assert watch.stops() == []
     assert store.write(transitions.roll_back(store.read("burns"), cause()))
-
-
-@pytest.mark.parametrize("stat", ["Sum", "Average", "Maximum", "Minimum", "SampleCount"])
-def test_one_pass_over_the_metrics_gives_what_moto_gives(stat: str) -> None:
-    backend = CloudWatchBackend("us-east-1", "123456789012")
-    start = datetime.fromtimestamp(END - 1800, UTC).replace(tzinfo=None)
-    dimensions = [{"Name": "model", "Value": "log"}, {"Name": "stage", "Value": "test"}]
-    for minute in range(0, 30, 4):
-        at = datetime.fromtimestamp(END - 1800 + minute * 60 + 7, UTC).replace(tzinfo=None)
-        for of in (dimensions, dimensions[:1]):
-            datum = {"MetricName": "x", "Dimensions": of, "Timestamp": at, "Values": [minute, 2]}
-            backend.put_metric_data("Quintet", [datum])
-    metric = {"Namespace": "Quintet", "MetricName": "x", "Dimensions": dimensions[::-1]}
-    stats = {"Metric": metric, "Period": 300, "Stat": stat}
-    end = datetime.fromtimestamp(END, UTC).replace(tzinfo=None)
-    for order in ("TimestampAscending", "TimestampDescending"):
-        given = ([{"Id": "q", "MetricStat": stats}], start, end, order)
-        theirs = CloudWatchBackend.get_metric_data(backend, *given)
-        assert in_one_pass(CloudWatchBackend.get_metric_data)(backend, *given) == theirs
-        assert len(theirs[0]["values"]) == 6
-
-
-def test_quantiles_are_those_of_the_values_of_each_period() -> None:
-    backend = CloudWatchBackend("us-east-1", "123456789012")
-    start = datetime.fromtimestamp(END - 600, UTC).replace(tzinfo=None)
-    for minute, values in ((0, [3.0, 1.0]), (4, [2.0, 100.0]), (5, [7.0])):
-        at = start + timedelta(minutes=minute)
-        datum = {"MetricName": "ms", "Dimensions": [], "Timestamp": at, "Values": values}
-        backend.put_metric_data("Quintet", [datum])
-    metric = {"Namespace": "Quintet", "MetricName": "ms"}
-    queries = [
-        {"Id": name, "MetricStat": {"Metric": metric, "Period": 300, "Stat": name}}
-        for name in ("p50", "p95", "p0", "p99.9")
-    ]
-    end = start + timedelta(minutes=10)
-    found = in_one_pass(CloudWatchBackend.get_metric_data)(backend, queries, start, end)
-    assert {one["id"]: one["values"] for one in found} == {
-        "p50": [2.0, 7.0],
-        "p95": [100.0, 7.0],
-        "p0": [1.0, 7.0],
-        "p99.9": [100.0, 7.0],
-    }
