@@ -23,6 +23,7 @@ from quintet_local.keys import by_id_or_arn, of_enabled_keys
 from quintet_local.map_runs import tolerating
 from quintet_local.metrics import by_points
 from quintet_local.names import ACCOUNT, arn
+from quintet_local.newest import newest_events, newest_notifications
 from quintet_local.queues import one_at_a_time, receives_whole, unix_time_millis
 from quintet_local.schedules import checked
 from quintet_local.tables import (
@@ -58,8 +59,10 @@ def install(call: Call) -> None:
     from moto.dynamodb.models.table import Table
     from moto.dynamodb.responses import DynamoHandler
     from moto.kinesis import models as kinesis
+    from moto.logs.models import LogStream
     from moto.s3 import notifications
     from moto.s3.utils import _VersionedKeyStore
+    from moto.sns.models import Topic
     from moto.sqs import models as sqs
 
     _replace(BaseModel, "__new__", staticmethod(untracked(BaseModel)))
@@ -78,6 +81,8 @@ def install(call: Call) -> None:
     _install_streams(kinesis)
     for name, method in by_points(CloudWatchBackend).items():
         _replace(CloudWatchBackend, name, method)
+    _replace(LogStream, "put_log_events", newest_events(LogStream.put_log_events))
+    _replace(Topic, "publish", newest_notifications(Topic.publish))
     for name in ("items", "iteritems", "_iteritems"):
         _replace(_VersionedKeyStore, name, latest_objects)
     for name in ("values", "itervalues", "_itervalues"):

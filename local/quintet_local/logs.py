@@ -15,13 +15,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from quintet_local.filters import Filter, PatternError, deliveries, matcher
 from quintet_local.functions import Function
 from quintet_local.names import ACCOUNT, REGION
+from quintet_local.newest import File
 
 __all__ = ["Logs", "metric_data"]
 
@@ -32,13 +32,13 @@ FLUSH_SECONDS = 0.3
 class Logs:
     """Takes lines from any thread; its own thread forwards them in batches.
 
-    Lines are written to `<folder>/<logical id>.log` at once.
+    Lines are written to `<folder>/<logical id>.log` at once, of which the newest are kept.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._files: dict[str, FileIO] = {}
+        self._files: dict[str, File] = {}
         self._queue: queue.Queue[tuple[str, str, int, list[str]] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._filters: defaultdict[str, list[tuple[Filter, Callable[[str], bool]]]]
@@ -54,8 +54,7 @@ class Logs:
     def _write(self, logical_id: str, lines: list[str]) -> None:
         file = self._files.get(logical_id)
         if file is None:
-            path = self._folder / f"{logical_id}.log"
-            file = self._files[logical_id] = path.open("ab", buffering=0)
+            file = self._files[logical_id] = File(self._folder / f"{logical_id}.log")
         file.write("".join(line + "\n" for line in lines).encode("utf-8", "replace"))
 
     def start(self, filters: Sequence[Filter], call: Callable[[str, bytes], None]) -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from quintet_local.newest import Handles
+
 __all__ = ["one_at_a_time", "receives_whole", "unix_time_millis"]
 
 #: a message may become visible without a notification: the interval of checks meanwhile
@@ -23,10 +25,12 @@ def unix_time_millis() -> float:
 
 
 def one_at_a_time(change: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
-    """Run a queue's method under the lock that moto uses to add messages."""
+    """Run a queue's deletion under the lock that moto uses to add messages."""
 
     def locked(queue: Any, handle: str) -> None:
         with queue._messages_lock:
+            if not isinstance(queue.deleted_messages, Handles):
+                queue.deleted_messages = Handles()
             change(queue, handle)
 
     return locked

@@ -13,32 +13,25 @@ from typing import Any
 
 import orjson
 
+from quintet_local.newest import FILE, File, older
+
 __all__ = ["SpanDaemon", "kept_spans"]
 
 log = logging.getLogger(__name__)
-FILE, OLDER = "spans.jsonl", "spans.1.jsonl"
-#: bytes after which a new file begins; the one before is kept
-MAX_BYTES = 32 * 1024 * 1024
+NAME = "spans.jsonl"
 
 
 class SpanDaemon(asyncio.DatagramProtocol):
-    """Writes each document to `<folder>/spans.jsonl`, as it came."""
+    """Writes each document to `<folder>/spans.jsonl`, as it came, up to `most` bytes a file."""
 
-    def __init__(self, folder: Path, most: int = MAX_BYTES) -> None:
-        self._folder = folder
-        self._most = most
-        self._file = (folder / FILE).open("ab")
+    def __init__(self, folder: Path, most: int = FILE) -> None:
+        self._file = File(folder / NAME, most)
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         """Keep the document after the datagram's header line."""
         _, _, document = data.partition(b"\n")
         try:
-            if self._file.tell() + len(document) > self._most:
-                self._file.close()
-                (self._folder / FILE).replace(self._folder / OLDER)
-                self._file = (self._folder / FILE).open("ab")
             self._file.write(document.replace(b"\n", b" ") + b"\n")
-            self._file.flush()
         except OSError as error:  # a full disk must not end the local AWS
             log.warning("a span cannot be written: %s", error)
 
@@ -49,9 +42,9 @@ class SpanDaemon(asyncio.DatagramProtocol):
 
 def kept_spans(folder: Path) -> Iterator[dict[str, Any]]:
     """The documents kept in a folder, the oldest first; what is not JSON is skipped."""
-    for name in (OLDER, FILE):
+    for path in (older(folder / NAME), folder / NAME):
         try:
-            lines = (folder / name).read_bytes().splitlines()
+            lines = path.read_bytes().splitlines()
         except FileNotFoundError:
             continue
         for line in lines:
