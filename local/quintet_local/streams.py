@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from moto.core.utils import unix_time
+from moto.core.utils import unix_time, utcnow
 from moto.kinesis import models
 from moto.kinesis.utils import decompose_shard_iterator
 from moto.utilities.utils import md5_hash
@@ -36,6 +36,8 @@ __all__ = [
 #: the maximum size of one GetRecords response
 READ_BYTES = 10 * 1024 * 1024
 READ_COUNT = 10_000
+#: how long records may stay over the stream's retention, in seconds: they are dropped together
+DROP_SECONDS = 60
 
 _lock = threading.RLock()
 
@@ -87,6 +89,16 @@ class Shard(models.Shard):
         self._order.append(number)
         return str(number)
 
+    def forget(self, before: float) -> None:
+        """Drop the records that arrived before a moment, in seconds of the epoch."""
+        if not self._order or self.records[self._order[0]].created_at > before - DROP_SECONDS:
+            return
+        gone = 0
+        while gone < len(self._order) and self.records[self._order[gone]].created_at < before:
+            del self.records[self._order[gone]]
+            gone += 1
+        del self._order[:gone]
+
     def get_records(
         self, last_sequence_id: str, limit: int | None
     ) -> tuple[list[models.Record], int, int]:
@@ -118,8 +130,14 @@ class Shard(models.Shard):
 def put_record(
     stream: Any, partition_key: str, explicit_hash_key: str, data: str
 ) -> tuple[str, str]:
-    """Put a record into the one open shard of its key; concurrent puts get distinct numbers."""
+    """Put a record into the one open shard of its key; concurrent puts get distinct numbers.
+
+    Records past the stream's retention are dropped, which moto keeps.
+    """
     with _lock:
+        kept_since = unix_time(utcnow()) - stream.retention_period_hours * 3600
+        for one in stream.shards.values():
+            one.forget(kept_since)
         shard = stream.get_shard_for_key(partition_key, explicit_hash_key)
         return shard.put_record(partition_key, data, explicit_hash_key), shard.shard_id
 
