@@ -1,18 +1,45 @@
-"""What moto does otherwise with executions: stopped ones, and those that a state starts.
+"""What moto does otherwise with executions: ended and stopped ones, and those that a state starts.
 
-It marks an execution FAILED whose task ends after a stop, and calls its own API with the names of
-the language where that has others (`StateMachineArn`, `stateMachineArn`).
+It keeps all that ever ran, with all that they held; marks an execution FAILED whose task ends after
+a stop; and calls its own API with the names of the language where that has others
+(`StateMachineArn`, `stateMachineArn`).
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StopExecution.html
 https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
 """
 
 from __future__ import annotations
 
+import threading
+import uuid
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-__all__ = ["renamed", "staying_stopped"]
+__all__ = ["named_and_few", "renamed", "staying_stopped"]
+
+#: executions of a state machine that are kept once they have ended, the newest
+MOST = 200
+
+
+def named_and_few(start: Callable[..., Any], most: int = MOST) -> Callable[..., Any]:
+    """Wrap moto's start of an execution: it gets a name, and the oldest that have ended go.
+
+    moto calls all executions without a name `None`.
+    """
+    lock = threading.Lock()
+
+    def start_one(backend: Any, arn: str, name: str | None = None, *rest: Any) -> Any:
+        with lock:
+            found = start(backend, arn, name or str(uuid.uuid4()), *rest)
+            machine = backend.describe_state_machine(arn)
+            ended = [one for one in machine.executions if one.status != "RUNNING"]
+            if len(ended) > most:
+                gone = {id(one) for one in ended[:-most]}
+                # a new list: readers go on with theirs
+                machine.executions = [one for one in machine.executions if id(one) not in gone]
+        return found
+
+    return start_one
 
 
 def staying_stopped(set_error: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:

@@ -10,14 +10,13 @@ import importlib
 import json
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus
 
-from quintet_local.executions import renamed, staying_stopped
+from quintet_local.executions import named_and_few, renamed, staying_stopped
 from quintet_local.keeping import Place, noting_deletes, noting_puts, noting_updates
 from quintet_local.keys import by_id_or_arn, of_enabled_keys
 from quintet_local.map_runs import tolerating
@@ -193,10 +192,10 @@ def import_state_machines() -> None:
         importlib.import_module("moto.stepfunctions.parser.models")
     finally:
         del sys.modules[name]
-    _name_executions()
+    _start_executions()
     _end_maps_early()
     _keep_stops()
-    _start_executions()
+    _rename_starts()
 
 
 def _end_maps_early() -> None:
@@ -214,23 +213,18 @@ def _keep_stops() -> None:
     _replace(environment, "set_error", staying_stopped(environment.set_error))
 
 
-def _start_executions() -> None:
+def _rename_starts() -> None:
     """Make a state that starts an execution call the API by its own names."""
     place = "moto.stepfunctions.parser.asl.component.state.exec.state_task.service"
     task = importlib.import_module(f"{place}.state_task_service_sfn").StateTaskServiceSfn
     _replace(task, "_eval_service_task", renamed(task._eval_service_task))
 
 
-def _name_executions() -> None:
-    """Name an execution without a name, as AWS does; moto calls them all `None`."""
-    from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+def _start_executions() -> None:
+    """Name executions, as AWS does, and keep the newest of those that have ended."""
+    from moto.stepfunctions.parser.models import StepFunctionsParserBackend as Backend
 
-    start = StepFunctionsParserBackend.start_execution
-
-    def start_named(backend: Any, arn: str, name: str | None = None, *rest: Any) -> Any:
-        return start(backend, arn, name or str(uuid.uuid4()), *rest)
-
-    _replace(StepFunctionsParserBackend, "start_execution", start_named)
+    _replace(Backend, "start_execution", named_and_few(Backend.start_execution))
 
 
 def _replace(module: Any, name: str, function: Any) -> None:
