@@ -31,11 +31,9 @@ from quintet_cli.choosing.rules import RULES
 from quintet_cli.results import shape_of
 from quintet_local.template import read
 
-__all__ = ["OPERATIONS", "commands", "fill", "main", "pages", "sections"]
+__all__ = ["commands", "fill", "main", "pages", "tables"]
 
 ROOT = Path(__file__).parents[1]
-OPERATIONS = ROOT / "docs/operations.md"
-CHOOSE = ROOT / "docs/choose.md"
 OPENAPI = ROOT / "docs/openapi"
 #: where the committed documents say that the API is: the local AWS
 API = "http://127.0.0.1:4567"
@@ -69,7 +67,7 @@ GUIDES = {
     "quintet scores": "batch-scores.md",
     "quintet size": "size.md",
     "quintet skew": "monitoring.md",
-    "quintet slo": "operations.md",
+    "quintet slo": "slo.md",
     "quintet stream": "streaming.md",
     "quintet table": "batch-scores.md",
     "quintet trace": "traces.md",
@@ -93,14 +91,24 @@ def fill(text: str, found: Mapping[str, list[str]]) -> str:
     return text
 
 
-def sections() -> dict[str, list[str]]:
-    """The lines of each table of docs/operations.md, by its mark."""
+def tables() -> dict[str, dict[str, list[str]]]:
+    """The lines of each generated table, by its page in docs and its mark."""
     template = read(ROOT / "template.yaml")
     return {
-        "parameters": _table(("Parameter", "Default", "What it sets"), _parameters(template)),
-        "settings": _table(("Variable", "Default", "What it sets"), _settings()),
-        "variables": ["", ", ".join(f"`{name}`" for name in _variables()) + "."],
-        "commands": _table(("Command", "What it does"), _commands()),
+        "operations.md": {
+            "parameters": _table(("Parameter", "Default", "What it sets"), _parameters(template)),
+            "settings": _table(("Variable", "Default", "What it sets"), _settings()),
+            "variables": ["", ", ".join(f"`{name}`" for name in _variables()) + "."],
+        },
+        "commands.md": {"commands": _table(("Command", "What it does"), _commands())},
+        "metrics.md": _all_metrics(),
+        "choose.md": _choosing(),
+    }
+
+
+def _all_metrics() -> dict[str, list[str]]:
+    """The lines of each table of docs/metrics.md, by its mark."""
+    return {
         "request metrics": _metrics(metrics.REQUESTS),
         "callback metrics": _metrics(metrics.CALLBACKS),
         "stream metrics": _metrics(metrics.STREAM),
@@ -116,9 +124,9 @@ def sections() -> dict[str, list[str]]:
 
 def pages() -> dict[Path, str]:
     """The generated files with what they should say."""
+    filled = {ROOT / "docs" / name: found for name, found in tables().items()}
     return {
-        OPERATIONS: fill(OPERATIONS.read_text(encoding="utf-8"), sections()),
-        CHOOSE: fill(CHOOSE.read_text(encoding="utf-8"), _choosing()),
+        **{page: fill(page.read_text(encoding="utf-8"), found) for page, found in filled.items()},
         SCHEMA: json.dumps(command_schemas(), indent=1) + "\n",
         LLMS: llms(
             (ROOT / "docs/README.md").read_text(encoding="utf-8"),

@@ -129,7 +129,7 @@ COMMANDS = {
     ),
 }
 
-#: names that commands had, which still work: docs/operations.md lists them
+#: names that commands had, which still work: docs/commands.md lists them
 FORMER = {("run",): ("runs", "start"), ("endpoints", "list"): ("endpoints", "ls")}
 
 

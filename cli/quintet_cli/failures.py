@@ -34,7 +34,7 @@ _NEIGHBOURS = 10_000
 
 
 class Status(IntEnum):
-    """The exit statuses of commands: docs/operations.md explains them. 2 is Typer's own."""
+    """The exit statuses of commands: docs/commands.md explains them. 2 is Typer's own."""
 
     FAILED = 1
     USAGE = 2

@@ -36,7 +36,7 @@ def test_a_command_answers_to_its_former_name(old: tuple[str, ...], new: tuple[s
     told_of = [CliRunner().invoke(app, [*words, "--help"]).output for words in (old, new)]
     assert told_of[0] == told_of[1]
     assert f" {' '.join(new)} [OPTIONS]" in told_of[0]
-    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
     assert f"`quintet {' '.join(old)}`" in page
 
 

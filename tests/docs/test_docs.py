@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from docs.generate import commands, fill, pages, sections
+from docs.generate import commands, fill, pages, tables
 
 from quintet import settings
 from quintet.telemetry.metrics import METRICS
@@ -24,7 +24,9 @@ def test_generated_pages_are_what_template_and_code_say(page: Path) -> None:
 
 
 def test_every_parameter_setting_metric_and_command_is_in_a_table() -> None:
-    found = "\n".join(line for lines in sections().values() for line in lines)
+    found = "\n".join(
+        line for page in tables().values() for lines in page.values() for line in lines
+    )
     variables = {
         f"QUINTET_{field.name.upper()}"
         for name in settings.__all__

@@ -1,6 +1,6 @@
 """Every metric that a function writes, with its meaning; the suffix of a name is its unit.
 
-`python -m docs.generate --write` puts them into docs/operations.md.
+`python -m docs.generate --write` puts them into docs/metrics.md.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
 """
