@@ -2,10 +2,10 @@
 
     python -m benchmarks.rollouts [--rollouts 1000] [--json | --write]
 
-prints the tables of docs/rollouts.md, and writes them there. All rollouts have the default rule and
-are drawn from seeds: the figures repeat. There are 100,000 entities. Each has an error rate and a
-score of its own and sends, in one world as many requests as any other, in the other as Zipf's law
-with exponent 1.1 says. Evidence is looked at after every request.
+prints the tables of docs/rollout-gates.md, and writes them there. All rollouts have the default
+rule and are drawn from seeds: the figures repeat. There are 100,000 entities. Each has an error
+rate and a score of its own and sends, in one world as many requests as any other, in the other as
+Zipf's law with exponent 1.1 says. Evidence is looked at after every request.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from quintet.rollouts.sequential import (
     log_other_share,
 )
 
-PAGE = Path("docs/rollouts.md")
+PAGE = Path("docs/rollout-gates.md")
 START, END = "<!-- rollouts -->\n", "<!-- end of rollouts -->\n"
 WORLDS = ("uniform", "zipf")
 ENTITIES, EXPONENT = 100_000, 1.1

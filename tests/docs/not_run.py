@@ -16,9 +16,8 @@ DOCKER = "needs Docker"
 REPOSITORY = "builds, measures or tests this repository, for minutes"
 SERVES = "serves until it is stopped"
 LARGE = "needs models that take minutes to publish, and nights of their runs"
-TRAFFIC = "shows minutes of traffic, with the ids and times of one day"
 
-REASONS = frozenset({AWS, DOCKER, LARGE, OWN, REPOSITORY, SERVES, TRAFFIC})
+REASONS = frozenset({AWS, DOCKER, LARGE, OWN, REPOSITORY, SERVES})
 
 NOT_RUN: dict[str, str] = {
     "CONTRIBUTING.md": REPOSITORY,
@@ -45,7 +44,6 @@ NOT_RUN: dict[str, str] = {
     "docs/proxy.md": "tests/clients/test_proxy_clients.py",
     "docs/monitoring.md": OWN,
     "docs/recommendations.md": LARGE,
-    "docs/rollouts.md": TRAFFIC,
     "docs/runbooks.md": AWS,
     "docs/sam-local.md": "tests/sam_local/conftest.py",
     "docs/size.md": REPOSITORY,

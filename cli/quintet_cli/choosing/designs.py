@@ -57,7 +57,7 @@ DESIGNS = {
             ),
             Mechanism(
                 what="gates compare a new version in shadow and as a canary, and roll it back",
-                page="docs/rollouts.md#roll-back",
+                page="docs/rollout-run.md#roll-back",
             ),
         ),
         page="docs/api.md",
