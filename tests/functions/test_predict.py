@@ -32,6 +32,7 @@ from tests.kits.registries import registry_at
 from quintet.aws.client import AwsClient
 from quintet.aws.rollouts import Rollouts
 from quintet.contract import Capture, Slo
+from quintet.errors import Transient
 from quintet.rollouts.store import Cause
 from quintet.rollouts.transitions import start
 from quintet.wiring import predict as wiring
@@ -356,6 +357,25 @@ def test_a_registry_that_does_not_answer_is_a_503(
         for family in (RECORDS, OIP, SAGEMAKER):
             answer = Answer.of(handler(event("POST", family.format("log"), GOOD), None))
             assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+
+
+def test_a_known_route_serves_on_and_one_line_says_so(
+    online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def lost(*_: Any) -> Any:
+        raise Transient("DynamoDB does not answer")
+
+    monkeypatch.setattr("quintet.serving.model_cache.ROUTE_SECONDS", 0.0)
+    with fresh_handler(online_aws.environ, monkeypatch) as handler:
+        asked = event("POST", RECORDS.format("log"), GOOD)
+        assert Answer.of(handler(asked, None)).status == 200
+        monkeypatch.setattr("quintet.aws.registry.Registry.route", lost)
+        assert [Answer.of(handler(asked, None)).status for _ in range(3)] == [200] * 3
+    found = lines(capfd.readouterr().out)
+    (line,) = [one for one in found if one.get("message") == "old route used"]
+    assert (line["level"], line["model"]) == ("WARNING", "log")
+    assert line["reason"] == "DynamoDB does not answer"
+    assert line["age_s"] >= 0
 
 
 # ---- logs and metrics ----------------------------------------------------------------------------

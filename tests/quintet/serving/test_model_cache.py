@@ -212,6 +212,34 @@ def test_an_old_route_serves_while_the_registry_is_away(loader: MemoryLoader, cl
         served.get("other")
 
 
+def test_an_old_route_is_told_every_minute_until_the_registry_answers(
+    loader: MemoryLoader, clock: Clock
+) -> None:
+    routes, told = FailingRoutes([route()]), list[tuple[str, float, str]]()
+    served = ModelCache(
+        routes,
+        loader,
+        memory=100 * MB,
+        clock=clock,
+        outdated=lambda name, age, error: told.append((name, age, str(error))),
+    )
+    served.get("m")
+    began = clock.now
+    reason = "the registry is away"
+    routes.away = True
+    for seconds in range(125):
+        clock.now = began + seconds
+        served.get("m")
+    assert told == [("m", 5.0, reason), ("m", 65.0, reason)]
+    routes.away = False
+    clock.now += 5
+    served.get("m")
+    routes.away = True
+    clock.now += 7
+    served.get("m")
+    assert told[2:] == [("m", 7.0, reason)]
+
+
 def test_remembers_a_bounded_number_of_names(loader: MemoryLoader, clock: Clock) -> None:
     served = models(MemoryRoutes(), loader, clock)
     for number in range(3000):

@@ -23,7 +23,7 @@ from quintet.captures.lines import (
     prediction_lines,
 )
 from quintet.captures.plans import CapturePlan, Seal
-from quintet.errors import BadInput, QuintetError
+from quintet.errors import BadInput, QuintetError, Transient
 from quintet.protocols.http import Request, Response
 from quintet.serving import RequestContext
 from quintet.serving.crashes import Crash
@@ -259,6 +259,10 @@ class RequestTelemetry:
             error=type(error).__name__,
             reason=str(error),
         )
+
+    def outdated(self, model: str, age: float, error: Transient) -> None:
+        """Log that a route could not be read: the one read `age` seconds ago goes on."""
+        self.output.warning("old route used", model=model, age_s=round(age, 1), reason=str(error))
 
     def circuit_changed(self, name: str, state: str) -> None:
         """Log that a circuit breaker opened, probes or closed."""

@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 ROUTE_SECONDS = 5.0
+TOLD_SECONDS = 60.0  # between two notices that a route could not be read
 TAKEN_OUT_SECONDS = 60.0  # until a version that could not be loaded is tried again
 UNKNOWN_SECONDS = 1.0  # a model requested just before it is published is soon found
 ROUTES_KEPT = 1024  # names come from requests: the number remembered is bounded
@@ -80,9 +81,11 @@ class _Flight:
 class ModelCache:
     """Loaded models by (name, version); at the memory bound, the least recently used is dropped.
 
-    Routes are cached for `ROUTE_SECONDS`, and longer while the registry does not answer. A version
-    is loaded once, however many threads ask for it. A version that `crashes` refuses is not loaded.
-    `taken_out` is called when a version beside the live one cannot answer, with its error.
+    Routes are cached for `ROUTE_SECONDS`, and without limit while the registry does not answer
+    (docs/adr/0023-old-routes.md): `outdated` is called then, every `TOLD_SECONDS`, with the name of
+    a model, the age of its route in seconds, and the error. A version is loaded once, however many
+    threads ask for it. A version that `crashes` refuses is not loaded. `taken_out` is called when a
+    version beside the live one cannot answer, with its error.
     """
 
     def __init__(
@@ -94,9 +97,13 @@ class ModelCache:
         clock: Callable[[], float],
         crashes: CrashLog | None = None,
         taken_out: Callable[[str, int, QuintetError], None] = lambda name, version, error: None,
+        outdated: Callable[[str, float, Transient], None] = lambda name, age, error: None,
     ) -> None:
         self.crashes = crashes or CrashLog(clock)
         self._taken_out = taken_out
+        self._outdated = outdated
+        #: of names whose route was not read at the last try: when it was read, when that was told
+        self._unread: dict[str, tuple[float, float]] = {}
         self._failed: dict[tuple[str, int], tuple[float, QuintetError]] = {}
         self._routes = routes
         self._loader = loader
@@ -210,10 +217,13 @@ class ModelCache:
             route = self._routes.route(name)
         except NotFound:
             route = None
-        except Transient:
+        except Transient as error:
             if last is None:
                 raise
-            route = last  # a recent route is better than no answer
+            route = last  # an old route is better than no answer
+            self._tell(name, now, error)
+        else:
+            self._unread.pop(name, None)
         keep = UNKNOWN_SECONDS if route is None else ROUTE_SECONDS
         with self._lock:
             self._known[name] = (now + keep, route)
@@ -221,6 +231,16 @@ class ModelCache:
             if len(self._known) > ROUTES_KEPT:
                 self._known.popitem(last=False)
         return route
+
+    def _tell(self, name: str, now: float, error: Transient) -> None:
+        """Tell that a route could not be read, unless that was told just now."""
+        with self._lock:
+            until, _ = self._known[name]
+            read, told = self._unread.get(name, (until - ROUTE_SECONDS, float("-inf")))
+            due = now >= told + TOLD_SECONDS
+            self._unread[name] = read, now if due else told
+        if due:
+            self._outdated(name, now - read, error)
 
     def _check(self, key: tuple[str, int], model: PublishedModel) -> None:
         """Call what is due of a model; one that fails is dropped."""

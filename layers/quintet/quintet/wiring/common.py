@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from quintet.captures.sealing import Sealer
     from quintet.columns import Batch
     from quintet.contract import Contract
-    from quintet.errors import QuintetError
+    from quintet.errors import QuintetError, Transient
     from quintet.serving.golden import Difference
     from quintet.serving.model_cache import ModelCache
     from quintet.telemetry.powertools import MetricsWriter
@@ -247,11 +247,16 @@ def models(settings: ModelSettings) -> ModelCache:
         clock=time.monotonic,
         crashes=crashes,
         taken_out=_taken_out,
+        outdated=_outdated,
     )
 
 
 def _taken_out(name: str, version: int, error: QuintetError) -> None:
     request_telemetry().taken_out(name, version, error)
+
+
+def _outdated(name: str, age: float, error: Transient) -> None:
+    request_telemetry().outdated(name, age, error)
 
 
 def contracts(settings: RegistrySettings) -> ModelCache:
@@ -264,6 +269,7 @@ def contracts(settings: RegistrySettings) -> ModelCache:
         Contracts(artifacts(settings.registry_bucket)),
         memory=2**62,
         clock=time.monotonic,
+        outdated=_outdated,
     )
 
 

@@ -61,6 +61,7 @@ def online() -> Online:
         clock=time.monotonic,
         crashes=crashes,
         taken_out=telemetry.taken_out,
+        outdated=telemetry.outdated,
     )
     client, breaker = _feature_store()
     guarded = GuardedFeatures(
