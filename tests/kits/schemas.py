@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+from jsonschema.protocols import Validator
+from jsonschema.validators import validator_for
 
 __all__ = ["SCHEMA", "valid"]
 
@@ -20,7 +22,19 @@ def valid(command: str, printed: str) -> Any:
         ValidationError: it is not as the schema says.
     """
     found = json.loads(printed)
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    assert command in schema["properties"], f"{command} has no schema"
-    jsonschema.validate({command: found}, schema)
+    names, validator = _commands()
+    assert command in names, f"{command} has no schema"
+    validator.validate({command: found})
     return found
+
+
+@cache
+def _commands() -> tuple[frozenset[str], Validator]:
+    """The commands that have a schema, and what validates them.
+
+    Kept, since checking the document itself takes a quarter of a second, and a log has many lines.
+    """
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    kind = validator_for(schema)
+    kind.check_schema(schema)
+    return frozenset(schema["properties"]), kind(schema)
