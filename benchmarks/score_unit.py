@@ -294,23 +294,29 @@ def measure(
     commands: Mapping[str, Callable[[int], Command]], rounds: int, cores: list[int]
 ) -> dict[tuple[str, int], list[Measured]]:
     """Run every command in every round; return results by measurement and number of cores."""
+    from rich.console import Console  # not in the children, whose memory is measured
+    from rich.progress import Progress
+
     found: dict[tuple[str, int], list[Measured]] = {}
     available = sorted(os.sched_getaffinity(0))
-    for _ in range(rounds):
-        for count in cores:
-            for name, command in commands.items():
-                words, variables = command(count)
-                done = subprocess.run(
-                    words,
-                    env=variables,
-                    check=False,
-                    capture_output=True,
-                    preexec_fn=partial(os.sched_setaffinity, 0, available[:count]),
-                )
-                if done.returncode:
-                    sys.exit(f"{name} failed:\n{done.stderr.decode(errors='replace')}")
-                measured = json.loads(done.stdout.splitlines()[-1])
-                found.setdefault((name, count), []).append(measured)
+    runs = [(count, name) for _ in range(rounds) for count in cores for name in commands]
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=len(runs))
+        for count, name in runs:
+            progress.update(task, description=name)
+            words, variables = commands[name](count)
+            done = subprocess.run(
+                words,
+                env=variables,
+                check=False,
+                capture_output=True,
+                preexec_fn=partial(os.sched_setaffinity, 0, available[:count]),
+            )
+            if done.returncode:
+                sys.exit(f"{name} failed:\n{done.stderr.decode(errors='replace')}")
+            measured = json.loads(done.stdout.splitlines()[-1])
+            found.setdefault((name, count), []).append(measured)
+            progress.advance(task)
     return found
 
 
