@@ -10,6 +10,7 @@ import importlib
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -189,6 +190,10 @@ def import_state_machines() -> None:
     package.__path__ = [str(Path(moto.__file__).parent / "batch")]
     sys.modules[name] = package
     try:
+        # a list of every thread that the interpreter ever started, which nothing reads; before the
+        # modules that take it from here
+        utils = importlib.import_module("moto.stepfunctions.parser.utils")
+        _replace(utils, "TMP_THREADS", deque(maxlen=0))
         importlib.import_module("moto.stepfunctions.parser.models")
     finally:
         del sys.modules[name]

@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="of faults, or of steady work")
     parser.add_argument("--steady", action="store_true", help="no faults: measure what is used")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, help="a folder for history.jsonl and the server's log")
+    parser.add_argument("--keep", type=Path, help="a folder for the history, logs and samples")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.keep or Path(temporary)

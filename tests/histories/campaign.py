@@ -55,7 +55,8 @@ def run_steadily(folder: Path, seconds: float, seed: int) -> Outcome:
     outcome = Outcome()
     with _crowd(folder, seed, outcome) as crowd:
         operations = crowd.world.recorder.operations
-        sampler = Sampler(crowd.world.stage, lambda: len(operations))
+        stage = crowd.world.stage
+        sampler = Sampler(stage, lambda: len(operations), folder / "samples.jsonl")
         sampler.start()
         crowd.work(lambda: time.sleep(seconds))
         sampler.stop()

@@ -7,12 +7,14 @@ there is a bound. Nothing else may grow.
 from __future__ import annotations
 
 import itertools
+import json
 import statistics
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 from tests.histories.stage import Stage
@@ -72,10 +74,14 @@ class Series:
 
 
 class Sampler:
-    """Takes samples in a thread until `stop`; `operations` tells how many there were so far."""
+    """Takes samples in a thread until `stop`, and writes each as a line of a file.
 
-    def __init__(self, stage: Stage, operations: Callable[[], int]) -> None:
+    `operations` tells how many there were so far.
+    """
+
+    def __init__(self, stage: Stage, operations: Callable[[], int], path: Path) -> None:
         self._stage = stage
+        self._path = path
         self._operations = operations
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -91,18 +97,24 @@ class Sampler:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ended.wait(EVERY):
-            at = time.monotonic()
-            server = psutil.Process(self._stage.local.process.pid)
-            self.series["operations"].add(at, self._operations())
-            for name, value in _used(server).items():
-                self.series[f"server {name}"].add(at, value)
-            scratch = self._stage.state / "scratch"
-            files = sum(path.is_file() for path in scratch.rglob("*"))
-            self.series["files of environments"].add(at, files)
-            self._environments(at)
+        with self._path.open("w") as file:
+            while not self._ended.wait(EVERY):
+                at, sample = time.monotonic(), dict(self._sample())
+                for name, value in sample.items():
+                    self.series[name].add(at, value)
+                file.write(json.dumps({"at": at, **sample}) + "\n")
+                file.flush()
 
-    def _environments(self, at: float) -> None:
+    def _sample(self) -> Iterator[tuple[str, float]]:
+        server = psutil.Process(self._stage.local.process.pid)
+        yield "operations", self._operations()
+        for name, value in _used(server).items():
+            yield f"server {name}", value
+        scratch = self._stage.state / "scratch"
+        yield "files of environments", sum(path.is_file() for path in scratch.rglob("*"))
+        yield from self._environments()
+
+    def _environments(self) -> Iterator[tuple[str, float]]:
         """Per function, the mean of its environments: they come and go."""
         found: dict[str, list[dict[str, float]]] = defaultdict(list)
         for process in self._stage.environments():
@@ -114,7 +126,7 @@ class Sampler:
         for function, used in found.items():
             for name in used[0]:
                 mean = statistics.fmean(one[name] for one in used)
-                self.series[f"environment {name} {function}"].add(at, mean)
+                yield f"environment {name} {function}", mean
 
 
 def _used(process: psutil.Process) -> dict[str, float]:

@@ -27,3 +27,34 @@ def test_items_and_messages_that_nothing_needs_are_freed() -> None:
     command = [sys.executable, "-c", SCRIPT]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "[None, None]\n", done.stderr
+
+
+THREADS = """
+import gc, json, threading, time
+from quintet_local import hooks
+
+hooks.import_state_machines()
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
+each = {"StartAt": "One", "States": {"One": {"Type": "Pass", "End": True}}}
+definition = {"StartAt": "All", "States": {"All": {"Type": "Map", "End": True, "Iterator": each}}}
+backend = StepFunctionsParserBackend("us-east-1", "123456789012")
+role = "arn:aws:iam::123456789012:role/r"
+machine = backend.create_state_machine("m", json.dumps(definition), role)
+execution = backend.start_execution(machine.arn, "one", "[1, 2, 3]")
+until = time.monotonic() + 60
+ended = [0]
+while (execution.status == "RUNNING" or ended) and time.monotonic() < until:
+    time.sleep(0.05)
+    gc.collect()
+    threads = [one for one in gc.get_objects() if isinstance(one, threading.Thread)]
+    ended = [one for one in threads if one.ident and not one.is_alive()]
+    del threads
+print(execution.status, len(ended))
+"""
+
+
+def test_threads_of_executions_are_freed_when_they_have_ended() -> None:
+    command = [sys.executable, "-c", THREADS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "SUCCEEDED 0\n", done.stderr
