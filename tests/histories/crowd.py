@@ -13,6 +13,7 @@ from tests.histories.history import Operation
 from tests.histories.jobs import ENDPOINT, Jobs, Listener
 from tests.histories.jobs import MODEL as WORKED
 from tests.histories.nemesis import Heart
+from tests.histories.recommended import Nights, Recommending, publish_shop
 from tests.histories.stage import Stage
 from tests.histories.tables import MODEL as TABLED
 from tests.histories.tables import Dropping, TableReader
@@ -34,6 +35,7 @@ REACHED = (
     *("submit", "look", "webhook", "ask", "publish", "promote", "withdraw"),
     *("roll_out", "roll_back", "compact"),
     *("drop", "read_table", "send_feedback", "send_labels", "send_records"),
+    *("make_candidates", "recommend"),
 )
 
 
@@ -58,6 +60,7 @@ def publish_models(world: World) -> None:
     models.publish_graph(FED, models.log_graph(), models.ROWS["log"], registry)
     models.publish_graph(LABELLED, models.shop_graph(), models.ROWS["shop"], registry)
     models.publish_graph(STREAMED, models.log_graph(), ROWS, registry)
+    publish_shop(world.stage)
 
 
 class Crowd:
@@ -75,6 +78,8 @@ class Crowd:
             *self.readers,
             *self.senders,
             Dropping(world, "dropping"),
+            Nights(world, "nights"),
+            Recommending(world, "recommending"),
             Compacting(world, "compacting"),
             Publishing(world, "publishing"),
             *(Asker(world, f"asker-{number}") for number in (1, 2)),

@@ -16,6 +16,7 @@ import pytest
 from tests.histories.checker import RULES, check
 from tests.histories.history import History, Operation, Recorder, read
 from tests.histories.model_rules import expected
+from tests.histories.recommended import users
 
 KILL = 100.0
 KEPT = 95.0
@@ -84,6 +85,10 @@ def count(kind: str, **counts: int) -> Operation:
     return op(f"count_{kind}", 499, counts=counts)
 
 
+def recommend(*items: int, step: str = "reranked", session: tuple[int, ...] = ()) -> Operation:
+    return op("recommend", 1, user=USER, step=step, items=items, session=session)
+
+
 def slow(began: float) -> Operation:
     return op("slow_beat", began, None)
 
@@ -97,6 +102,8 @@ def counted(kind: str, *operations: Operation, **counts: int) -> list[Operation]
 
 
 FINISH = op("finish", 500, None)
+USER = next(user for user in users() if user.isdigit())
+FIRST, SECOND, *_ = users()[USER]
 
 #: a rule, and a history that breaks it and no other
 PLANTED: list[tuple[str, list[Operation]]] = [
@@ -149,6 +156,10 @@ PLANTED: list[tuple[str, list[Operation]]] = [
         counted("labels", send("labels", 1, "a"), kill(), send("labels", 101, "a"), a=2),
     ),
     ("nothing is made up", counted("labels", send("labels", 1, "a"), a=1, b=1)),
+    ("a user is shown items, each once", [recommend(FIRST, FIRST)]),
+    ("a user is shown items, each once", [recommend(step="popular")]),
+    ("items are of the user's candidates", [recommend(FIRST, -1)]),
+    ("items are of the user's candidates", [recommend(FIRST, SECOND, session=(SECOND,))]),
     ("a kill loses the last seconds", [kill(kept=60)]),
     ("what is kept stays", [kill(), kill(110, kept=94)]),
 ]
@@ -189,6 +200,7 @@ GOOD: list[list[Operation]] = [
     counted("records", send("records", 1, "a"), send("records", 2, "b"), kill(), a=1),
     # that a row's id was seen may be lost, but what was made of the row kept
     counted("records", send("records", 90, "a"), kill(), send("records", 101, "a"), a=2),
+    [recommend(FIRST, SECOND), recommend(-1, step="popular"), recommend(FIRST, session=(SECOND,))],
     # nothing is kept while the disk is full
     [submit(90), kill(kept=40, freed=85), submit(101, "j2")],
 ]
