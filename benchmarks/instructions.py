@@ -1,4 +1,4 @@
-"""Count the instructions of warm requests and of a cold start: python -m benchmarks.instructions
+"""Count the instructions of warm calls and of a cold start: python -m benchmarks.instructions
 
 Valgrind counts them, so they hold on a busy machine, and a change of some per cent shows. The model
 is the example `fraud`, its ports are in memory. With `--check`, a count that is above the stored
@@ -28,7 +28,7 @@ MARGIN = 0.08
 
 
 def count() -> dict[str, int]:
-    """The instructions of each part: of a request, or of a process up to its first answer."""
+    """The instructions of each part: of a call, or of a process up to its first answer."""
     from quintet.contract import to_dict
     from quintet_publish.kit import contract_of
 

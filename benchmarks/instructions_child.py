@@ -1,6 +1,7 @@
 """The process whose instructions `benchmarks.instructions` counts.
 
-It loads what `predict` does, but for AWS's clients, and answers from ports in memory.
+It loads what `predict` does, but for AWS's clients, and answers from ports in memory. After the
+cold start it scores a batch of a stream, too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import json
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,41 @@ def records(model: str, rows: int) -> dict[str, Any]:
     return event(f"/models/{model}/predict", body)
 
 
+def streamed(contract: dict[str, Any], features: MemoryFeatures) -> Callable[[], None]:
+    """What scores a batch of one record, from Lambda's event to its answer, without the writes."""
+    from quintet.serving import ModelRoute
+    from quintet.serving.predict import predict
+    from quintet.streaming import kinesis_events
+    from quintet.streaming.decoding import decode
+    from quintet.streaming.windows import MemoryWindows, advance
+
+    model = Loader(contract).load("plain", 1)
+    record = {"model": "plain", "records": [{**RECORD, "placed": NOW}]}
+    kinesis = {
+        "partitionKey": "13509",
+        "sequenceNumber": "49590338271490256608559692538361571095921575989136588898",
+        "data": base64.b64encode(json.dumps(record).encode()).decode(),
+        "approximateArrivalTimestamp": NOW,
+    }
+    asked = {
+        "Records": [{"kinesis": kinesis, "eventSourceARN": "arn:aws:kinesis:a:1:stream/events"}],
+        "window": {"start": "2023-11-14T22:13:00Z", "end": "2023-11-14T22:13:30Z"},
+        "state": {},
+        "shardId": "shardId-000000000000",
+    }
+    windows = MemoryWindows()
+
+    def score() -> None:
+        batch, window = kinesis_events.shard_batch(asked), kinesis_events.tumbling(asked)
+        assert window is not None
+        ((_, rows),) = decode(batch, lambda name: model).by_model
+        (found,) = predict(ModelRoute(model), rows.batch, features, NOW, isolate="rows")
+        assert len(found.scores.index) == 1, found.scores.refusals
+        kinesis_events.answer(advance(window, batch, [rows], windows).state, None)
+
+    return score
+
+
 def main() -> None:
     """Answer, and call getppid before and after each part."""
     folder = Path(sys.argv[1])
@@ -141,13 +178,17 @@ def main() -> None:
     answer(asked["records"])
     parts: list[str | None] = ["cold start"]
     os.getppid()
-    for name, one in asked.items():
+    ways: dict[str, Callable[[], None]] = {
+        **{name: partial(answer, one) for name, one in asked.items()},
+        "stream, 1 record": streamed(loader.contract, store),
+    }
+    for name, way in ways.items():
         for _ in range(WARM_UP):
-            answer(one)
+            way()
         parts += [None, name]
         os.getppid()
         for _ in range(REQUESTS):
-            answer(one)
+            way()
         os.getppid()
     (folder / "parts.json").write_text(json.dumps(parts))
 

@@ -15,8 +15,12 @@ from typing import Any
 
 import pytest
 from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
-from tests.kits.models import NOW, Clock, event
+from tests.kits.models import GRAPHS, NOW, Clock, event
 from tests.kits.recommending import Shop, Told
+from tests.kits.streams import METER, reading
+from tests.kits.streams import NOW as STREAM_NOW
+from tests.kits.streams import data as stream_data
+from tests.kits.streams import event as stream_event
 
 import quintet
 from quintet.api import gateway
@@ -26,9 +30,13 @@ from quintet.contract import Capture, Contract
 from quintet.features import FeatureCache, MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.protocols.registry import RECORDS
-from quintet.serving import Online, PredictionCache
+from quintet.serving import ModelRoute, Online, PredictionCache
 from quintet.serving.model_cache import ModelCache
+from quintet.serving.predict import predict
 from quintet.serving.routes import MemoryRoutes, Route, Version
+from quintet.streaming import kinesis_events
+from quintet.streaming.decoding import decode
+from quintet.streaming.windows import MemoryWindows, advance
 from quintet_publish.kit import contract_of
 
 PACKAGE = str(Path(quintet.__file__).parent)
@@ -126,6 +134,25 @@ def test_a_warm_recommendation_passes_few_calls_however_many_candidates_there_ar
     found = calls_of(run)
     assert len(found) < 28, found
     assert found.total() < 110, found
+
+
+def test_a_record_alone_in_its_invocation_of_a_stream_passes_few_calls() -> None:
+    """From Lambda's event to its answer, without the writes."""
+    model, windows = OnnxModel(METER, GRAPHS["log"]()), MemoryWindows()
+    record = stream_event([stream_data(reading(y=1.0))], window=STREAM_NOW)
+
+    def run() -> Any:
+        batch, window = kinesis_events.shard_batch(record), kinesis_events.tumbling(record)
+        assert window is not None
+        ((_, rows),) = decode(batch, lambda name: model).by_model
+        (found,) = predict(ModelRoute(model), rows.batch, MemoryFeatures(), NOW, isolate="rows")
+        assert found.scores.index.tolist() == [0]
+        return kinesis_events.answer(advance(window, batch, [rows], windows).state, None)
+
+    assert run()["state"]["models"]["log"]["entities"] == ["m1"]
+    found = calls_of(run)
+    assert len(found) < 20, found
+    assert found.total() < 48, found
 
 
 def test_a_batch_row_passes_few_modules() -> None:

@@ -503,3 +503,13 @@ def test_what_goes_the_straight_way(records: list[bytes], straight: bool) -> Non
     """What is at all odd is left to the general way, which knows what to say of it."""
     model = "log" if records[0].startswith(b'{"model"') else None
     assert (decode_typed(WIDE, records, model) is not None) == straight
+
+
+def test_a_float_that_its_dtype_cannot_hold_goes_the_general_way() -> None:
+    half = Feature(name="x", dtype="float16")
+    contract = replace(METER, features=(half, *METER.features[1:]))
+    for value, straight in ((60_000.0, True), (-60_000.0, True), (70_000.0, False)):
+        record = data(reading(x=value, y=1.0))
+        assert (decode_typed(contract, [record], "log") is not None) == straight
+        (found,) = decoded(record, contract=contract).by_model
+        assert found[1].batch.columns["x"].tolist() == [value if straight else np.inf]

@@ -124,5 +124,5 @@ def _chunks(partials: Partials) -> Iterator[bytes]:
 def _partials(stream: Stream, start: float, data: str) -> Partials:
     found = orjson.loads(zlib.decompress(base64.b64decode(data)))
     entities = found["entities"]
-    columns = unpack(statistics(stream), found["columns"], len(entities))
+    columns = unpack(stream.compiled[statistics], found["columns"], len(entities))
     return Partials(np.full(len(entities), start), entities, columns)

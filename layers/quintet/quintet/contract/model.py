@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import field
 from functools import cached_property
-from typing import Any
 
-from quintet.contract.parts import Decimal, DType, Header, Part, Rows, Scalar, WhenGoldenDiffers
+from quintet.contract.parts import (
+    Compiled,
+    Decimal,
+    DType,
+    Header,
+    Part,
+    Rows,
+    Scalar,
+    WhenGoldenDiffers,
+)
 from quintet.contract.rules import (
     AlertRule,
     Candidates,
@@ -23,7 +30,7 @@ from quintet.contract.rules import (
 )
 from quintet.contract.tensors import Feature, Input, Output
 
-__all__ = ["Compiled", "Contract"]
+__all__ = ["Contract"]
 
 
 class Contract(Part):
@@ -78,7 +85,7 @@ class Contract(Part):
         return hash((self.name, self.version))
 
     @cached_property
-    def compiled(self) -> Compiled:
+    def compiled(self) -> Compiled[Contract]:
         """Values that the scoring paths compute once for this contract: `compiled[make]`."""
         return Compiled(self)
 
@@ -138,15 +145,3 @@ class Contract(Part):
     def needs_entity(self) -> bool:
         """Whether a record needs its entity key to be scored."""
         return bool(self.stored)
-
-
-class Compiled(dict[Callable[[Contract], Any], Any]):
-    """The results of `make(contract)`, keyed by `make`; each is called once."""
-
-    def __init__(self, contract: Contract) -> None:
-        super().__init__()
-        self._contract = contract
-
-    def __missing__(self, make: Callable[[Contract], Any]) -> Any:
-        made = self[make] = make(self._contract)
-        return made

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from quintet.record import Record
 
@@ -42,3 +43,18 @@ class Part(Record):
     """A part of a contract; `model.yaml` has no fields that are not its own."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+
+Of = TypeVar("Of")
+
+
+class Compiled(dict[Callable[[Of], Any], Any], Generic[Of]):
+    """The results of `make(of)`, keyed by `make`; each is called once."""
+
+    def __init__(self, of: Of) -> None:
+        super().__init__()
+        self._of = of
+
+    def __missing__(self, make: Callable[[Of], Any]) -> Any:
+        made = self[make] = make(self._of)
+        return made

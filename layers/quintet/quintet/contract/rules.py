@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 from functools import cached_property
 
-from quintet.contract.parts import Gate, How, Part, Scalar, SensitiveCapture, WhenCandidatesStale
+from quintet.contract.parts import (
+    Compiled,
+    Gate,
+    How,
+    Part,
+    Scalar,
+    SensitiveCapture,
+    WhenCandidatesStale,
+)
 
 __all__ = [
     "Aggregate",
@@ -110,6 +118,11 @@ class Stream(Part):
     time: str | None = None
     window: float | None = None
     allowed_lateness: float = 0.0
+
+    @cached_property
+    def compiled(self) -> Compiled[Stream]:
+        """Values that are computed once for these windows: `compiled[make]`."""
+        return Compiled(self)
 
 
 class Capture(Part):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -36,6 +35,8 @@ _LARGE = 2.0**63
 
 #: the dtype of numbers that are not features
 _NO_FEATURES = "none"
+#: an element of a mask, as a byte
+_FALSE = b"\0"
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class TypedRows:
     text's number of rows. Numbers are arrays, others lists."""
 
     batch: Batch
-    fields: Mapping[str, Any]
+    fields: dict[str, Any]
     counts: list[int]
 
 
@@ -52,23 +53,42 @@ class TypedRows:
 class _Reader:
     """How the records of a contract are read.
 
-    A row begins with its numbers: `numbers` holds their names by the dtype of the features, and
-    `packer` converts them to bytes, an array of `packed` with one field for each of these dtypes.
-    The fields of `objects` follow.
+    A row begins with its numbers, `width` of them: `packer` converts them to bytes, an array of
+    `packed` with one field for each of `numbers`. The fields of `objects` follow, of which `texts`
+    and `shaped` are features. `others` are the fields that are no features, and the id.
     """
 
     decode: Callable[[bytes], Any]
-    numbers: Mapping[str, tuple[str, ...]]
+    width: int
     packer: struct.Struct
     packed: np.dtype[Any]
+    numbers: Sequence[_Numbers]
     objects: Sequence[str]
+    texts: tuple[str, ...]
+    shaped: Sequence[Feature]
+    others: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """The numbers of features of one dtype, in a `field` of the packed rows; None: of no features.
+
+    Floats are read in 64 bits: those from `limit` on need the general path. `others` are the
+    positions of those that are fields of their own, by name.
+    """
+
+    field: str
+    names: tuple[str, ...]
+    dtype: np.dtype[Any] | None
+    limit: float | None
+    others: Mapping[str, int]
 
 
 @dataclass(slots=True)
 class _Rows:
     """The decoded values: the packed numbers and the objects of all rows; each record's rows."""
 
-    numbers: list[bytes]
+    numbers: bytearray
     objects: list[Any]
     counts: list[int]
 
@@ -85,7 +105,7 @@ def decode_typed(
 
     All rows have the id `own` and the fields of `others`, if these are given.
     """
-    reader = _reader(contract, envelope, own, others)
+    reader: _Reader | None = contract.compiled[_Readers][envelope, own, others]
     if reader is None:
         return None
     try:
@@ -93,8 +113,9 @@ def decode_typed(
     except (msgspec.MsgspecError, UnicodeError, struct.error):
         return None
     counts, width = rows.counts, len(reader.objects)
+    count = sum(counts)
     # no duplicate key has hidden another
-    keys = len(rows.numbers) * (sum(map(len, reader.numbers.values())) + width)
+    keys = count * (reader.width + width)
     keys += 0 if envelope is None else (1 + len(envelope)) * len(bodies)
     if not (
         0 < min(counts) <= max(counts) <= contract.limits.rows
@@ -102,17 +123,32 @@ def decode_typed(
     ):
         return None
     objects = {name: rows.objects[at::width] for at, name in enumerate(reader.objects)}
-    batch = Batch(len(rows.numbers), {})
-    fields = dict.fromkeys([name for name, _ in others] + ([] if own is None else [own]))
-    if not (_put_objects(contract, batch, objects) and _put_numbers(reader, rows, batch, fields)):
+    batch, fields = Batch(count, {}), dict[str, Any]()
+    if not (
+        _put_objects(contract, reader, batch, objects)
+        and _put_numbers(reader, rows.numbers, batch, fields)
+    ):
         return None
-    fields |= {name: objects[name] for name in fields if name in objects}
-    if not all(map(_is_plain, fields.values())):
-        return None
+    for name in reader.others:
+        if name in objects:
+            if not _is_plain(objects[name]):
+                return None
+            fields[name] = objects[name]
     return TypedRows(batch, fields, counts)
 
 
-@lru_cache(maxsize=64)
+class _Readers(dict[tuple[Envelope | None, str | None, OtherFields], _Reader | None]):
+    """A contract's readers, each made when it is first needed."""
+
+    def __init__(self, contract: Contract) -> None:
+        super().__init__()
+        self._contract = contract
+
+    def __missing__(self, key: tuple[Envelope | None, str | None, OtherFields]) -> _Reader | None:
+        reader = self[key] = _reader(self._contract, *key)
+        return reader
+
+
 def _reader(
     contract: Contract, envelope: Envelope | None, own: str | None, others: OtherFields
 ) -> _Reader | None:
@@ -145,13 +181,28 @@ def _reader(
     objects = [name for name in kinds if name not in packed]
     keys = {name: contract.by_name[name].key for name in kinds if name in contract.by_name}
     record = _record({keys.get(name, name): kinds[name] for name in packed + objects}, envelope)
+    fields = [name for name, _ in others] + ([] if own is None else [own])
     return _Reader(
         msgspec.json.Decoder(record).decode,
-        numbers,
+        len(packed),
         struct.Struct("".join(f"{len(names)}{wide[d].char}" for d, names in numbers.items())),
         np.dtype([(d, wide[d], (len(names),)) for d, names in numbers.items()]),
+        [_numbers(d, names, fields) for d, names in numbers.items()],
         objects,
+        tuple(f.name for f in contract.requested if f.dtype == "string" and not f.shape),
+        [feature for feature in contract.requested if feature.shape],
+        fields,
     )
+
+
+def _numbers(dtype: str, names: tuple[str, ...], fields: Sequence[str]) -> _Numbers:
+    """The numbers `names` of a dtype; `fields` are those that are to be read by themselves."""
+    others = {name: names.index(name) for name in fields if name in names}
+    if dtype == _NO_FEATURES:
+        return _Numbers(dtype, names, None, _LARGE, others)
+    kind = numpy_dtype(dtype)
+    limit = min(_LARGE, float(np.finfo(kind).max)) if kind.kind == "f" else None
+    return _Numbers(dtype, names, kind, limit, others)
 
 
 def _record(kinds: Mapping[str, Any], envelope: Envelope | None) -> Any:
@@ -174,8 +225,8 @@ def _read(reader: _Reader, bodies: Sequence[bytes], *, enveloped: bool) -> _Rows
     Raises:
         MsgspecError, UnicodeError, struct.error: a record needs the general path.
     """
-    decode, pack, width = reader.decode, reader.packer.pack, sum(map(len, reader.numbers.values()))
-    numbers: list[bytes] = []
+    decode, pack, width = reader.decode, reader.packer.pack, reader.width
+    numbers = bytearray()
     objects: list[Any] = []
     counts: list[int] = []
     for body in bodies:
@@ -184,59 +235,63 @@ def _read(reader: _Reader, bodies: Sequence[bytes], *, enveloped: bool) -> _Rows
         counts.append(len(rows))
         for row in rows:
             values = astuple(row)
-            numbers.append(pack(*values[:width]))
+            numbers += pack(*values[:width])
             objects += values[width:]
     return _Rows(numbers, objects, counts)
 
 
-def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, fields: dict[str, Any]) -> bool:
-    """Set the columns of scalar numbers, and those in `fields` as read; False if one needs
-    checking."""
+def _put_numbers(reader: _Reader, numbers: bytearray, batch: Batch, fields: dict[str, Any]) -> bool:
+    """Set the columns of scalar numbers, and the others in `fields`; False if one is unusual."""
     if not reader.numbers:
         return True
-    packed = np.frombuffer(b"".join(rows.numbers), reader.packed)
-    for dtype, names in reader.numbers.items():
-        matrix = packed[dtype]
-        if matrix.dtype.kind == "f" and not -_LARGE < matrix.min() <= matrix.max() < _LARGE:
+    packed = np.frombuffer(numbers, reader.packed)
+    for group in reader.numbers:
+        matrix = packed[group.field]
+        if group.limit is not None and _FALSE in (np.abs(matrix) < group.limit).tobytes():
             return False
-        fields |= {n: matrix[:, place] for place, n in enumerate(names) if n in fields}
-        if dtype != _NO_FEATURES:
-            with np.errstate(over="ignore"):
-                batch.stacked[names] = matrix.astype(dtype, order="C")
+        for name, place in group.others.items():
+            fields[name] = matrix[:, place]
+        if group.dtype is not None:
+            batch.stacked[group.names] = matrix.astype(group.dtype, order="C")
     return True
 
 
-def _put_objects(contract: Contract, batch: Batch, read: Mapping[str, Any]) -> bool:
+def _put_objects(
+    contract: Contract, reader: _Reader, batch: Batch, read: Mapping[str, Any]
+) -> bool:
     """Set the other columns and the entities; False if one needs checking."""
-    texts = []
-    for feature in contract.requested:
-        dtype = numpy_dtype(feature.dtype)
-        if feature.free:
-            rows = [_array(feature, value) for value in read[feature.name]]
-            if any(row is None for row in rows):
-                return False
-            batch.columns[feature.name] = ragged(rows)  # type: ignore[arg-type]
-        elif feature.shape:
-            try:
-                wide = np.float64 if dtype.kind == "f" else dtype
-                values = np.array(read[feature.name], dtype=wide)
-            except (ValueError, OverflowError):
-                return False
-            if values.shape != (batch.rows, *feature.shape):
-                return False
-            if dtype.kind == "f" and values.size and np.abs(values).max() >= _LARGE:
-                return False
-            with np.errstate(over="ignore"):
-                batch.columns[feature.name] = values.astype(dtype)
-        elif dtype.kind == "O":
-            texts.append(feature.name)
-    if texts:
+    for feature in reader.shaped:
+        if not _put_shaped(feature, batch, read[feature.name]):
+            return False
+    if texts := reader.texts:
         matrix = np.array([read[name] for name in texts], dtype=object)
-        batch.stacked[tuple(texts)] = np.ascontiguousarray(matrix.T)
+        batch.stacked[texts] = np.ascontiguousarray(matrix.T)
     if contract.entity is not None:
         batch.entities = list(read[contract.entity])
         # a whole number written with a fraction has another key: `quintet.columns.key_of`
         return "" not in batch.entities and ".0" not in "".join(batch.entities)
+    return True
+
+
+def _put_shaped(feature: Feature, batch: Batch, read: Sequence[Any]) -> bool:
+    """Set the column of a feature with a shape; False if it needs checking."""
+    if feature.free:
+        rows = [_array(feature, value) for value in read]
+        if any(row is None for row in rows):
+            return False
+        batch.columns[feature.name] = ragged(rows)  # type: ignore[arg-type]
+        return True
+    dtype = numpy_dtype(feature.dtype)
+    try:
+        values = np.array(read, dtype=np.float64 if dtype.kind == "f" else dtype)
+    except (ValueError, OverflowError):
+        return False
+    if values.shape != (batch.rows, *feature.shape):
+        return False
+    if dtype.kind == "f" and values.size and np.abs(values).max() >= _LARGE:
+        return False
+    with np.errstate(over="ignore"):
+        batch.columns[feature.name] = values.astype(dtype)
     return True
 
 
@@ -253,9 +308,7 @@ def _array(feature: Feature, value: Any) -> Array | None:
         return row.astype(dtype)
 
 
-def _is_plain(values: Any) -> bool:
+def _is_plain(values: Sequence[Any]) -> bool:
     """Whether values are of one kind and none is an integer of more than 64 bits."""
-    if isinstance(values, np.ndarray):
-        return True
     kinds = set(map(type, values))
     return len(kinds) <= 1 and (kinds != {float} or max(map(abs, values)) < _LARGE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, set_ids, shown
+from quintet.columns import Array, Batch, no_rows, set_ids, shown
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput
 from quintet.streaming.model_rows import AHEAD_SECONDS, ModelRows
@@ -27,7 +26,7 @@ __all__ = [
     "to_model_rows",
 ]
 
-#: the rows' values by field, as received, or an array of numbers; None for a missing field
+#: the rows' values by field, as received, or an array of finite numbers; None for a missing field
 Values = dict[str, list[Any] | Array]
 
 _NUMBERS = {int, float}
@@ -44,8 +43,8 @@ class _Field(NamedTuple):
     kind: Literal["number", "text", "either"]
 
 
-@lru_cache(maxsize=64)
 def _fields(contract: Contract) -> tuple[_Field, ...]:
+    """The fields that the aggregates read: `contract.compiled[_fields]`."""
     if contract.stream is None:
         return ()
     hows: dict[str, set[str]] = {}
@@ -64,16 +63,15 @@ def _fields(contract: Contract) -> tuple[_Field, ...]:
     return tuple(fields)
 
 
-@lru_cache(maxsize=64)
 def _names(contract: Contract) -> tuple[dict[str, str], dict[str, str]]:
     """The fields to remove from a record because they are not features; the fields only to read.
 
     Each with its name in records.
     """
-    keys = {field.name: field.key for field in _fields(contract)}
+    keys = {field.name: field.key for field in contract.compiled[_fields]}
     if contract.stream is not None and contract.stream.time is not None:
         keys[contract.stream.time] = contract.time_key or ""
-    if (own := id_field(contract)) is not None:
+    if (own := contract.compiled[id_field]) is not None:
         keys[own] = own
     known = contract.request_keys - {own}
     return (
@@ -82,7 +80,6 @@ def _names(contract: Contract) -> tuple[dict[str, str], dict[str, str]]:
     )
 
 
-@lru_cache(maxsize=64)
 def id_field(contract: Contract) -> str | None:
     """The field with a row's id; None if the field of that name is something else."""
     if contract.id is not None:
@@ -91,10 +88,9 @@ def id_field(contract: Contract) -> str | None:
     return None if ID in taken else ID
 
 
-@lru_cache(maxsize=64)
 def field_kinds(contract: Contract) -> dict[str, str]:
     """The fields that the aggregates read, with their kinds; a time is a number or a text."""
-    kinds: dict[str, str] = {field.name: field.kind for field in _fields(contract)}
+    kinds: dict[str, str] = {field.name: field.kind for field in contract.compiled[_fields]}
     if contract.stream is not None and contract.stream.time is not None:
         kinds.setdefault(contract.stream.time, "either")
     return kinds
@@ -102,7 +98,7 @@ def field_kinds(contract: Contract) -> dict[str, str]:
 
 def take_from_rows(contract: Contract, rows: Sequence[Any]) -> Values:
     """The values of records, removed from them if they are not features of the model."""
-    taken, seen = _names(contract)
+    taken, seen = contract.compiled[_names]
     if not taken and not seen:
         return {}
     if set(map(type, rows)) != {dict}:
@@ -118,7 +114,7 @@ def take_from_tensors(contract: Contract, tensors: dict[str, Array]) -> Values:
         BadInput: a tensor has other than one value for each row.
     """
     values: Values = {}
-    for name in _names(contract)[0]:
+    for name in contract.compiled[_names][0]:
         tensor = tensors.pop(name, None)
         if tensor is not None:
             if tensor.size != len(tensor):
@@ -142,15 +138,13 @@ def to_model_rows(
     A field that `values` does not contain is read from the batch's column. `arrived` is the rows'
     arrival. `ids` are those of whole records.
     """
-    model_rows = ModelRows(
-        contract, batch, record, row, {}, arrived, np.ones(batch.rows, dtype=np.bool_)
-    )
+    model_rows = ModelRows(contract, batch, record, row, {}, arrived, ~no_rows(batch.rows))
     _set_ids(model_rows, values, ids)
     stream = contract.stream
     if stream is None:
         return model_rows
     refused_before = {(refusal.field, refusal.row) for refusal in batch.refusals}
-    for field in _fields(contract):
+    for field in contract.compiled[_fields]:
         given = given_values(batch, field.name, values)
         column, bad = _column(field, given)
         model_rows.fields[field.name] = column
@@ -177,7 +171,7 @@ def to_model_rows(
 
 def _set_ids(model_rows: ModelRows, values: Values, ids: Mapping[int, str]) -> None:
     """The rows' own ids, or those of their records with the row's number."""
-    name, batch = id_field(model_rows.contract), model_rows.batch
+    name, batch = model_rows.contract.compiled[id_field], model_rows.batch
     if ids:
         places = zip(model_rows.record.tolist(), model_rows.row.tolist(), strict=True)
         batch.ids = [f"{ids[record]}\0{row}" if record in ids else None for record, row in places]
@@ -199,7 +193,7 @@ def given_values(batch: Batch, name: str, values: Values) -> list[Any] | Array:
 def _column(field: _Field, given: list[Any] | Array) -> tuple[Array, list[int]]:
     """A field's values as an array, and the positions of invalid values."""
     if isinstance(given, np.ndarray):
-        return _finite(given.astype(np.float64))
+        return given.astype(np.float64, copy=False), []
     kinds = set(map(type, given))
     if field.kind != "text" and kinds <= _NUMBERS:
         return _finite(np.array(given, dtype=np.float64))

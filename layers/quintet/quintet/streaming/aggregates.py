@@ -12,6 +12,7 @@ import base64
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -70,7 +71,7 @@ class Partials:
 
 
 def statistics(stream: Stream) -> tuple[str, ...]:
-    """The columns of a stream's partials."""
+    """The columns of a stream's partials: `stream.compiled[statistics]`."""
     found = {"n": None}
     for aggregate in stream.aggregates:
         for kind in _NEEDS[aggregate.how]:
@@ -91,10 +92,10 @@ def units(
 ) -> Partials:
     """Rows as partials of one row each. All are (rows,); `sequences` gives texts, as objects."""
     columns: dict[str, Array] = {}
-    for name in statistics(stream):
+    for name in stream.compiled[statistics]:
         kind, _, field = name.partition(":")
         if kind == "n":
-            columns[name] = np.ones(len(entities), dtype=np.int64)
+            columns[name] = _ones(len(entities))
         elif kind == "m2":
             columns[name] = np.zeros(len(entities))
         elif kind == "time":
@@ -104,8 +105,16 @@ def units(
         elif kind in ("last", "distinct"):
             columns[name] = _scalars(fields[field])
         else:
-            columns[name] = fields[field].astype(np.float64)
+            columns[name] = fields[field]
     return Partials(starts, list(entities), columns)
+
+
+@lru_cache(maxsize=64)
+def _ones(rows: int) -> NDArray[np.int64]:
+    """A count of 1 for each of so many rows; shared, so it cannot be changed."""
+    found = np.ones(rows, dtype=np.int64)
+    found.flags.writeable = False
+    return found
 
 
 def concatenate(parts: Sequence[Partials]) -> Partials:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quintet.columns import ID_KIND, Batch, from_records, from_tensors, id_of, merge
+from quintet.columns import ID_KIND, Batch, from_records, from_tensors, id_of, merge, positions
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge, json_kind, shown
 from quintet.formats import strict_json
@@ -136,26 +138,34 @@ def _decode_fast(
     if not bodies or not bodies[0].startswith(b"{"):
         return None
     envelope = _ENVELOPE.match(bodies[0])
+    name = envelope and envelope[1].decode()
     try:
-        model = models(_name(envelope and envelope[1].decode(), default))
+        model = models(_name(name, default))
     except (BadInput, ModelFailure):
         return None
     contract = model.contract
     if max(map(len, bodies)) > contract.limits.bytes:
         return None
-    typed = decode_typed(contract, bodies, envelope and envelope[1].decode())
+    typed = decode_typed(contract, bodies, name)
     if typed is None:
         return None
-    places = np.arange(len(bodies))
-    row = np.zeros(len(bodies), dtype=np.int64)
-    if typed.counts is not None:
+    places, row, arrived = positions(len(bodies)), _first(len(bodies)), shard_batch.arrived
+    if len(bodies) < typed.batch.rows:
         places = np.repeat(places, typed.counts)
         row = np.concatenate([np.arange(count) for count in typed.counts])
-    arrived = shard_batch.arrived[places]
+        arrived = arrived[places]
     model_rows = to_model_rows(
-        contract, typed.batch, typed.values, record=places, row=row, arrived=arrived
+        contract, typed.batch, typed.fields, record=places, row=row, arrived=arrived
     )
     return model, model_rows
+
+
+@lru_cache(maxsize=64)
+def _first(records: int) -> NDArray[np.int64]:
+    """The number of the first row for each of so many records; shared, so it cannot be changed."""
+    found = np.zeros(records, dtype=np.int64)
+    found.flags.writeable = False
+    return found
 
 
 # ---- forms ------------------------------------------------------------------------------------

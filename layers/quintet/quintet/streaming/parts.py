@@ -37,7 +37,13 @@ class Counters(NamedTuple):
 
     def plus(self, other: Counters) -> Counters:
         """The sum."""
-        return Counters(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        records, late, out_of_order, future = other
+        return Counters(
+            self.records + records,
+            self.late + late,
+            self.out_of_order + out_of_order,
+            self.future + future,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ def summed(model: str, start: float, parts: Sequence[Part]) -> Window | None:
     forms: dict[tuple[str, ...], list[Part]] = {}
     for part in parts:
         counters = counters.plus(part.counters)
-        forms.setdefault(statistics(part.stream), []).append(part)
+        forms.setdefault(part.stream.compiled[statistics], []).append(part)
     entities: dict[str, dict[str, Scalar]] = {}
     for form in forms.values():
         whole = reduce(in_order(concatenate([part.partials for part in form])))

@@ -124,5 +124,5 @@ def _one(stream: Stream, parts: Sequence[Rows]) -> Partials:
     """One entity's packed partials, reduced to one group."""
     rows = {name: list(chain.from_iterable(part[name] for part in parts)) for name in parts[0]}
     count = len(rows["n"])
-    columns = unpack(statistics(stream), rows, count)
+    columns = unpack(stream.compiled[statistics], rows, count)
     return reduce(in_order(Partials(np.zeros(count), [""] * count, columns)))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,14 @@ from quintet.streaming.aggregates import (
 )
 from quintet.streaming.parts import Counters, Part
 
-__all__ = ["OpenPart", "closed", "joined", "read", "size", "write"]
+__all__ = ["OpenPart", "closed", "joined", "read", "write"]
 
 FORM = 1
 #: deflated, half as large; it also spares Lambda's runtime, which parses and writes it as JSON
 DEFLATED_FORM = 2
 DEFLATED = 16_384  # bytes of JSON from which a state is
+#: an element of a mask, as a byte
+_TRUE = b"\1"
 
 
 @dataclass(slots=True)
@@ -96,15 +98,18 @@ def closed(model: str, found: OpenPart, shard: str, arrival: float) -> list[Part
     ]
 
 
-def write(gathered: Mapping[str, OpenPart]) -> dict[str, Any]:
-    """The state, JSON-ready; {} if it is empty."""
+def write(gathered: Mapping[str, OpenPart]) -> tuple[dict[str, Any], int]:
+    """The state, JSON-ready, and its bytes as compact JSON; {} if it is empty."""
     if not gathered:
-        return {}
+        return {}, 2
     models = {model: _write(found) for model, found in gathered.items()}
     content = orjson.dumps(models)
     if len(content) < DEFLATED:
-        return {"form": FORM, "models": models}
-    return {"form": DEFLATED_FORM, "deflated": base64.b64encode(zlib.compress(content, 1)).decode()}
+        return {"form": FORM, "models": models}, len('{"form":1,"models":}') + len(content)
+    deflated = base64.b64encode(zlib.compress(content, 1)).decode()
+    return {"form": DEFLATED_FORM, "deflated": deflated}, len('{"form":2,"deflated":""}') + len(
+        deflated
+    )
 
 
 def read(state: Any) -> dict[str, OpenPart]:
@@ -127,23 +132,18 @@ def read(state: Any) -> dict[str, OpenPart]:
         raise ValueError("no state of these windows") from error
 
 
-def size(state: Mapping[str, Any]) -> int:
-    """The size of a state in bytes."""
-    return len(orjson.dumps(state))
-
-
 def _write(found: OpenPart) -> dict[str, Any]:
     partials = found.partials
     starts, which = partials.starts[:1], None
-    if (partials.starts != starts).any():
+    if _TRUE in (partials.starts != starts).tobytes():
         starts, which = np.unique(partials.starts, return_inverse=True)
     return {
         "entity": found.entity,
-        "stream": _spec(found.stream),
+        "stream": found.stream.compiled[_spec],
         "length": found.length,
         "first": found.first,
         "last": found.last,
-        "greatest": found.greatest if np.isfinite(found.greatest) else None,
+        "greatest": found.greatest if math.isfinite(found.greatest) else None,
         "counters": [[start, *counters] for start, counters in found.counters.items()],
         "starts": starts.tolist(),
         "which": None if which is None else which.tolist(),
@@ -152,7 +152,6 @@ def _write(found: OpenPart) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=64)
 def _spec(stream: Stream) -> dict[str, Any]:
     return asdict(stream)
 
@@ -178,6 +177,8 @@ def _read(state: Mapping[str, Any]) -> OpenPart:
         first,
         last,
         -np.inf if greatest is None else float(greatest),
-        Partials(starts, entities, unpack(statistics(stream), state["columns"], len(entities))),
+        Partials(
+            starts, entities, unpack(stream.compiled[statistics], state["columns"], len(entities))
+        ),
         {float(start): Counters(*map(int, counts)) for start, *counts in state["counters"]},
     )

@@ -29,6 +29,8 @@ __all__ = ["Advanced", "MemoryWindows", "Part", "Window", "WindowStore", "advanc
 MAX_STATE = 256 * 1024
 #: characters of an entity: it is a key of the feature store
 MAX_ENTITY = 1024
+#: an element of a mask, as a byte
+_FALSE = b"\0"
 
 
 class WindowStore(Protocol):
@@ -139,12 +141,12 @@ def advance(
     if tumbling.final or tumbling.early:
         close(whole)
     else:
-        state = window_state.write(whole)
-        if window_state.size(state) > max_state:
+        state, size = window_state.write(whole)
+        if size > max_state:
             spilled = True
             close(before)
-            state = window_state.write(fresh)
-            if window_state.size(state) > max_state:
+            state, size = window_state.write(fresh)
+            if size > max_state:
                 close(fresh)
                 state = {}
     if parts:
@@ -162,35 +164,39 @@ def _gathered(
     """The rows of one model in one invocation, by window and entity."""
     assert model_rows.contract.entity is not None and model_rows.batch.entities is not None
     entities = model_rows.batch.entities
-    used, times = model_rows.counted.copy(), model_rows.times
+    used, times = model_rows.counted, model_rows.times
     if max(map(len, entities), default=0) > MAX_ENTITY:
-        used &= np.array([len(entity) <= MAX_ENTITY for entity in entities])
-    counters: dict[float, Counters] = {}
+        used = used & np.array([len(entity) <= MAX_ENTITY for entity in entities])
+    counted: dict[float, dict[str, int]] = {}
     if stream.time is None or stream.window is None:
         length = tumbling.end - tumbling.start
-        starts = np.full(len(times), tumbling.start)
+        starts = np.empty(len(times))
+        starts.fill(tumbling.start)
     else:
         length = stream.window
         arrived = shard_batch.arrived[model_rows.record]
         starts = np.floor(times / length) * length
         late = used & (arrived > starts + length + stream.allowed_lateness)
         future = ~model_rows.counted & (times > arrived + AHEAD_SECONDS)
-        used &= ~late
+        used = used & ~late
         # times before 1970 are invalid: all of them count in one window
-        _tally(counters, "late", np.maximum(starts[late], 0.0))
-        _tally(counters, "future", np.floor(arrived[future] / length) * length)
-    starts, times = starts[used], times[used]
-    seen = np.maximum.accumulate(np.concatenate([[greatest], times]))
-    _tally(counters, "records", starts)
-    _tally(counters, "out_of_order", starts[times < seen[:-1]])
-    rows = np.flatnonzero(used)
+        _tally(counted, "late", np.maximum(starts[late], 0.0))
+        _tally(counted, "future", np.floor(arrived[future] / length) * length)
+    fields, record = model_rows.fields, model_rows.record
+    if _FALSE in used.tobytes():
+        starts, times, record = starts[used], times[used], record[used]
+        entities = [entities[row] for row in np.flatnonzero(used).tolist()]
+        fields = {name: column[used] for name, column in fields.items()}
+    seen = np.maximum(np.maximum.accumulate(times), greatest)
+    _tally(counted, "records", starts)
+    _tally(counted, "out_of_order", starts[times < seen])
     partials = units(
         stream,
         starts=starts,
-        entities=entities if len(rows) == len(used) else [entities[row] for row in rows.tolist()],
-        fields={name: column[used] for name, column in model_rows.fields.items()},
+        entities=entities,
+        fields=fields,
         times=times,
-        sequences=lambda: np.array(shard_batch.sequences, dtype=object)[model_rows.record[used]],
+        sequences=lambda: np.array(shard_batch.sequences, dtype=object)[record],
     )
     return OpenPart(
         model_rows.contract.entity,
@@ -198,14 +204,14 @@ def _gathered(
         length,
         shard_batch.sequences[0],
         shard_batch.sequences[-1],
-        float(seen[-1]),
+        float(seen[-1]) if len(seen) else greatest,
         reduce(partials),
-        counters,
+        {start: Counters(**kinds) for start, kinds in counted.items()},
     )
 
 
-def _tally(counters: dict[float, Counters], kind: str, starts: NDArray[np.float64]) -> None:
-    """Count rows of one kind, by the start of their window."""
+def _tally(counted: dict[float, dict[str, int]], kind: str, starts: NDArray[np.float64]) -> None:
+    """Count all rows of one kind, by the start of their window."""
     if len(starts) == 0:
         return
     if len(starts) == 1 or (starts == starts[0]).all():
@@ -213,5 +219,4 @@ def _tally(counters: dict[float, Counters], kind: str, starts: NDArray[np.float6
     else:
         found = list(zip(*np.unique(starts, return_counts=True), strict=True))
     for start, rows in found:
-        key = float(start)
-        counters[key] = counters.get(key, Counters()).plus(Counters(**{kind: int(rows)}))
+        counted.setdefault(float(start), {})[kind] = int(rows)
