@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from quintet.captures.plans import CapturePlan, Rows, Seal
 from quintet.columns import Array, Batch, shared
@@ -21,6 +20,8 @@ from quintet.serving import ModelRoute, Prediction
 from quintet.serving.routing import entity_hash
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from quintet.serving.router import TakenOut
 
 __all__ = [

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from quintet.columns import Array, Batch, column_names
 from quintet.contract import Contract, to_dict
 from quintet.errors import Refusal
 from quintet.serving import Prediction
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = ["About", "CapturePlan", "Rows", "Seal", "Sealed", "about_from"]
 
 #: the positions of rows, or all of them
-Rows = NDArray[np.int64] | slice
+Rows = np.ndarray[Any, np.dtype[np.int64]] | slice
 
 #: the fields of requests that refusals name, besides the contract's
 _REQUEST_FIELDS = {"answer", "body", "inputs", "model", "outputs", "partial", "record", "records"}
@@ -151,7 +153,7 @@ class CapturePlan:
 #: seals the sensitive features of some rows of a batch (None: of all), which are the event's, or
 #: each of its own event, and are numbered in it; None if that is not possible now
 Seal = Callable[
-    [CapturePlan, Batch, Rows | None, str | Sequence[str], NDArray[np.int64]], Sealed | None
+    [CapturePlan, Batch, Rows | None, str | Sequence[str], "NDArray[np.int64]"], Sealed | None
 ]
 
 

@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import chain
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet import errors
 from quintet.columns.ragged import ShapeError, filler, shape_of, shape_text
 from quintet.contract import Contract, Feature
 from quintet.errors import Refusal, json_kind
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
 
 #: from here on, a float represents several integers, so it is not accepted as one
 EXACT = 2.0**53

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.columns.batch import Batch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["copied", "layout", "merge", "take"]
 

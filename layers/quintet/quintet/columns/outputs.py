@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.columns.batch import Array, numpy_dtype
 from quintet.contract import Contract, Output
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["FALLBACK", "column_names", "empty_output", "flat_columns", "places_of"]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.contract import Feature, Output
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = [
     "ShapeError",
@@ -22,7 +24,7 @@ __all__ = [
 ]
 
 
-Array = NDArray[Any]
+Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
 
 
 class ShapeError(ValueError):

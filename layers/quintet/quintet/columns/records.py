@@ -8,11 +8,10 @@ from functools import partial
 from itertools import chain
 from operator import itemgetter
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from quintet.columns.batch import (
     PLAIN_TYPES,
@@ -29,6 +28,9 @@ from quintet.columns.names import did_you_mean
 from quintet.columns.outputs import FALLBACK
 from quintet.columns.values import json_value
 from quintet.contract import Contract, Feature, Output
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def from_records(contract: Contract, records: Sequence[Any]) -> Batch:

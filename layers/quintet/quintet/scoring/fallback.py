@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.columns import Array, Batch, empty_output, numpy_dtype
 from quintet.contract import Contract, Output
 from quintet.errors import ModelFailure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["fallback_outputs"]
 

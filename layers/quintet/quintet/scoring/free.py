@@ -6,9 +6,9 @@ The columns of such features hold an array a row. Rows of one shape run together
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.columns import (
     Array,
@@ -25,10 +25,15 @@ from quintet.contract import Contract, Input, Output
 from quintet.errors import ModelFailure
 from quintet.scoring.refusals import blamed, bounds, expected_range
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = ["FreePlan", "Run", "in_groups", "rows_of"]
 
 #: runs rows (their positions in the batch) on their feeds; gives those with fine outputs
-Run = Callable[[dict[str, Array], NDArray[np.int64]], tuple[NDArray[np.int64], dict[str, Array]]]
+Run = Callable[
+    [dict[str, Array], "NDArray[np.int64]"], tuple["NDArray[np.int64]", dict[str, Array]]
+]
 
 
 class FreePlan:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.columns import Array, Batch, numpy_dtype, shown
 from quintet.contract import Feature, Output
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "blamed",

@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.columns import (
     Array,
@@ -25,6 +24,9 @@ from quintet.errors import ModelFailure, Refusal
 from quintet.scoring.fallback import fallback_outputs
 from quintet.scoring.free import FreePlan, in_groups, rows_of
 from quintet.scoring.refusals import bounds, refuse_categories, refuse_outputs, refuse_values
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Model", "Scores", "joined_scores", "score"]
 

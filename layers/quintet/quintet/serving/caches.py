@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.columns import Array, Batch
 from quintet.scoring import Model, Scores, score
 from quintet.serving.isolation import Scoring
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from quintet.serving.predict import RequestContext
 
 __all__ = ["PredictionCache"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.columns import Batch
 from quintet.errors import ModelFailure
 from quintet.scoring import Model, Scores, joined_scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["MAX_FAILING_ROWS", "Isolate", "Scoring", "score_isolating_failures"]
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.columns import Batch, no_rows, positions
 from quintet.contract import Contract
@@ -26,6 +25,8 @@ from quintet.serving.model_cache import ModelCache
 from quintet.serving.prediction import ModelRoute, Prediction
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from quintet.serving.router import Part, TakenOut
     from quintet.telemetry.traces import Span
 

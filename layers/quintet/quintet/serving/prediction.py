@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.columns import Batch, empty_output
 from quintet.contract import Contract
@@ -14,6 +14,9 @@ from quintet.errors import BadInput, ModelFailure
 from quintet.scoring import Model, Scores, joined_scores
 from quintet.serving.checking import by_row
 from quintet.serving.routes import Route
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["ModelRoute", "Prediction", "failed_prediction", "in_caller_order"]
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quintet.serving.routes import Route
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Choice", "assigned", "bucket", "entity_hash", "keys_of", "row_keys"]
 
