@@ -6,7 +6,7 @@ import csv
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -107,7 +107,7 @@ def read_records(
         ]
     for refusal in refusals:
         number, _ = numbered[refusal.row or 0]
-        told.append((number, replace(refusal, row=None, field=f"line {number}, {refusal.field}")))
+        told.append((number, refusal._replace(row=None, field=f"line {number}, {refusal.field}")))
     if told:
         raise BadInput(refusal for _, refusal in sorted(told, key=itemgetter(0)))
     return [
@@ -185,11 +185,11 @@ def _refusals(
     )
     decoded = decode(shard_batch, lambda _: Described(contract, ""))
     refusals = [
-        replace(reason, row=item.record) for item in decoded.undecodable for reason in item.reasons
+        reason._replace(row=item.record) for item in decoded.undecodable for reason in item.reasons
     ]
     for _, model_rows in decoded.by_model:
         refusals += [
-            replace(reason, row=int(model_rows.record[reason.row or 0]))
+            reason._replace(row=int(model_rows.record[reason.row or 0]))
             for reason in model_rows.batch.refusals
         ]
     return refusals
@@ -202,7 +202,7 @@ def _jsonl(path: Path, contract: Contract | None) -> Numbered:
         try:
             record = parse(text)
         except BadInput as error:
-            yield number, replace(error.refusals[0], field=f"line {number}")
+            yield number, error.refusals[0]._replace(field=f"line {number}")
             continue
         if isinstance(record, dict):
             yield number, record

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +81,7 @@ def read_file(contract: Contract, name: str, body: bytes) -> Batch:
                 whole = from_records(contract, [{}] * chunk.size)
                 places = (chunk.rows - chunk.first).tolist()
                 refused = (
-                    replace(r, row=r.row if r.row is None else places[r.row])
+                    r._replace(row=r.row if r.row is None else places[r.row])
                     for r in chunk.batch.refusals
                 )
                 whole.refusals = [*chunk.broken, *refused]

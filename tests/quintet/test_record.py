@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quintet.record import Record
+from quintet.record import Record, Value
 
 
 class Ours(Record):
@@ -86,3 +86,28 @@ def test_a_record_of_a_record_has_the_fields_of_both() -> None:
     assert More(name="a") != Ours(name="a")
     with pytest.raises(TypeError, match="needs the argument name"):
         More(size=1)  # type: ignore[call-arg]
+
+
+class Point(Value):
+    """With fields by position."""
+
+    x: int
+    y: int = 0
+    tags: tuple[str, ...] = ()
+
+
+def test_a_value_takes_its_fields_by_position_or_name() -> None:
+    assert Point(1, 2) == Point(1, y=2) == Point(y=2, x=1) != Point(1)
+    assert dataclasses.replace(Point(1, 2), x=3) == Point(3, 2)
+    assert {Point(1): "a"}[Point(1, 0)] == "a"
+    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'x'"):
+        Point(1).x = 2  # type: ignore[misc]
+
+
+def test_a_value_refuses_fields_that_it_has_not_or_that_come_twice() -> None:
+    with pytest.raises(TypeError, match="Point has 3 fields, not 4"):
+        Point(1, 2, (), 4)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="Point got x twice"):
+        Point(1, x=1)  # type: ignore[misc]
+    with pytest.raises(TypeError, match="needs the argument x"):
+        Point(y=1)  # type: ignore[call-arg]

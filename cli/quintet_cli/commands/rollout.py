@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -221,7 +220,7 @@ def _opened(stage: str, state: Path) -> Iterator[StageRollouts]:
     try:
         yield StageRollouts(Stage.open(stage, state))
     except Conflict as error:
-        told = [replace(one, got=on_stage(one.got, stage)) for one in error.refusals]
+        told = [one._replace(got=on_stage(one.got, stage)) for one in error.refusals]
         raise Conflict(told) from error
 
 

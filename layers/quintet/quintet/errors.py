@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import NoneType
+from typing import NamedTuple
 
 __all__ = [
     "BadInput",
@@ -67,8 +67,7 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why one value was refused: the field, the expected value and the received one.
 
     `row` is the zero-based position in the batch, None when the request as a whole

@@ -150,7 +150,7 @@ def no_ages(rows: int) -> NDArray[np.float64]:
     return np.empty((rows, 0))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Joined:
     """A batch with its stored features.
 
@@ -227,7 +227,7 @@ _NOTHING: dict[str, StoredValue] = {}
 _ABSENT = StoredValue(0, _NAN)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _RowArrays:
     """The stored values of one entity as arrays, (1, features), and when they were taken.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from quintet.record import Value
 
 __all__ = [
     "BASELINE",
@@ -29,16 +31,14 @@ WEIGHTS = "weights.bin"
 MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Value):
     """A stored file."""
 
     sha256: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Value):
     """The commit of a version, written last.
 
     `sources` are the SHA-256 of the package's files as authored, of which `digest` is made;

@@ -225,7 +225,7 @@ class Busy:
             return self.inner.call(target, payload, **options)
         answer = self.inner.call(target, {"RequestItems": {name: puts[:1]}}, **options)
         body = orjson.dumps({"UnprocessedItems": {name: puts[1:]}})
-        return replace(answer, body=body) if puts[1:] else answer
+        return answer._replace(body=body) if puts[1:] else answer
 
 
 def test_what_a_busy_table_leaves_is_written_again(url: str, table: str) -> None:

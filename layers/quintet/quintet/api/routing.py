@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import unquote
 
 from quintet.errors import BadInput, MethodNotAllowed, NoSuchRoute, QuintetError
 from quintet.protocols.http import Request, Response
+from quintet.record import Value
 from quintet.serving import RequestContext
 
 __all__ = ["Answer", "Failure", "Found", "Routes"]
@@ -29,8 +29,7 @@ _REMEMBERED = 1024
 _COMPARED, _ALIKE = 200, 0.75
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Value):
     """What answers a request: `answer`, which refuses unknown routes, and the form of its errors.
 
     `route` is the path as the function's table has it, or the resource of template.yaml for an

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 __all__ = ["PARTITIONS", "Address", "locate"]
@@ -36,8 +36,7 @@ _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _SERVICE_IDS = {"monitoring": "CLOUDWATCH", "states": "SFN"}
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """The address of a request: scheme, host, port and path prefix."""
 
     scheme: str

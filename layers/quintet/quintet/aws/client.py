@@ -12,7 +12,6 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -153,7 +152,7 @@ class AwsClient:
 
     def _send(self, request: AwsRequest, address: Address, region: str, again: bool) -> AwsResponse:
         headers = sign(request, self.service, region, self._credentials(), _now())
-        signed = replace(request, headers=headers)
+        signed = request._replace(headers=headers)
         return self._connections.send(signed, address, idempotent=again)
 
     def _credentials(self) -> Credentials:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = [
     "CONDITION_FAILED",
@@ -31,8 +31,7 @@ _THROTTLES = frozenset(
 _PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
-@dataclass(frozen=True, slots=True)
-class AwsResponse:
+class AwsResponse(NamedTuple):
     """An HTTP response; header names are in lower case."""
 
     status: int

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
@@ -25,8 +24,7 @@ class Credentials(NamedTuple):
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AwsRequest:
+class AwsRequest(NamedTuple):
     """A request to sign: `path` and `query` are percent-encoded, the query is sorted."""
 
     method: str
@@ -93,7 +91,7 @@ def presign(
     pairs = [f"{name}={quote(value, safe='~')}" for name, value in fields.items()]
     query = "&".join(sorted([*filter(None, request.query.split("&")), *pairs]))
     signed = {"host": request.headers["host"]}
-    whole = replace(request, query=query)
+    whole = request._replace(query=query)
     canonical = _canonical(whole, service, signed, "UNSIGNED-PAYLOAD")
     signature = _signature(canonical, scope, credentials, at)
     return f"{whole.target}&X-Amz-Signature={signature}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import orjson
 from quintet.columns import Array, Batch, column_names
 from quintet.contract import Contract, to_dict
 from quintet.errors import Refusal
+from quintet.record import Value
 from quintet.serving import Prediction
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["About", "CapturePlan", "Rows", "Seal", "Sealed", "about_from"]
 
 #: the positions of rows, or all of them
-Rows = np.ndarray[Any, np.dtype[np.int64]] | slice
+Rows = np.ndarray[tuple[Any, ...], np.dtype[np.int64]] | slice
 
 #: the fields of requests that refusals name, besides the contract's
 _REQUEST_FIELDS = {"answer", "body", "inputs", "model", "outputs", "partial", "record", "records"}
@@ -30,8 +30,7 @@ _REQUEST_FIELDS = {"answer", "body", "inputs", "model", "outputs", "partial", "r
 MOST_REASONS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Value):
     """What is captured of a model's version, so that a reader of captures needs no contract.
 
     `groups` are the names of scalar features of one dtype; `shaped` are features with a shape, each

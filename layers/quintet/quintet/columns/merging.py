@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +33,7 @@ def merge(batches: Sequence[Batch]) -> Batch:
     for batch in batches:
         for refusal in batch.refusals:
             row = None if refusal.row is None else refusal.row + start
-            refusals.append(replace(refusal, row=row))
+            refusals.append(refusal._replace(row=row))
         start += batch.rows
     # columns that are stacked in every batch stay stacked
     matrices = [names for names in first.stacked if all(names in b.stacked for b in batches)]
@@ -66,7 +65,7 @@ def take(batch: Batch, rows: NDArray[np.int64]) -> Batch:
         batch.good[rows],
         None if batch.entities is None else [batch.entities[row] for row in place],
         [
-            replace(refusal, row=place[refusal.row])
+            refusal._replace(row=place[refusal.row])
             for refusal in batch.refusals
             if refusal.row is not None and refusal.row in place
         ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,7 +86,7 @@ def _fill_cells(batch: Batch, feature: Feature, cells: Sequence[Any], *, comma: 
     _fill_text(batch, feature, cells, comma=comma)
     if len(batch.refusals) > before and numpy_dtype(feature.dtype).kind in "fiu":
         batch.refusals[before:] = [
-            replace(refusal, got=f"{refusal.got}; {_HINTS[comma]}")
+            refusal._replace(got=f"{refusal.got}; {_HINTS[comma]}")
             if refusal.row is not None and separated(cells[refusal.row], comma)
             else refusal
             for refusal in batch.refusals[before:]

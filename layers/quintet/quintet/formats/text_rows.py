@@ -13,7 +13,6 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
 from typing import Any, Protocol
@@ -300,7 +299,7 @@ class _JsonlReader:
                     json.loads(text, object_pairs_hook=_once)
                 strict_json.check_integers(text)
             except BadInput as error:
-                broken += [replace(r, row=position, field="row") for r in error.refusals]
+                broken += [r._replace(row=position, field="row") for r in error.refusals]
                 continue
             except _Twice as error:
                 got = "it twice"

@@ -31,6 +31,7 @@ from quintet.errors import (
 from quintet.formats import strict_json
 from quintet.formats.strict_json import DIGITS_TO_ZERO, LARGE, LONG_NUMBER
 from quintet.protocols.media import media_type
+from quintet.record import Value
 from quintet.serving import Online, Prediction, RequestContext
 from quintet.serving.routes import UnknownModel
 
@@ -219,8 +220,7 @@ class Asked(Protocol):
     def outputs(self) -> list[str] | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class WireProtocol:
+class WireProtocol(Value):
     """A prediction protocol. Jobs store its `name`.
 
     `target` returns the requested model and version, None for the live version;

@@ -52,7 +52,7 @@ class Partial(Protocol):
     partial: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Asked:
     """A decoded request; `outputs` None means all outputs."""
 

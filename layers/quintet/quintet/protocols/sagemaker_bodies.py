@@ -12,7 +12,6 @@ import math
 import re
 import tokenize
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -116,7 +115,7 @@ def _line(row: int, line: bytes) -> Any:
     try:
         return strict_json.parse(line)
     except BadInput as error:
-        raise BadInput(replace(refusal, row=row) for refusal in error.refusals) from None
+        raise BadInput(refusal._replace(row=row) for refusal in error.refusals) from None
 
 
 def _batch(contract: Contract, found: Sequence[Any]) -> Batch:

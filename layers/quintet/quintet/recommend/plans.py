@@ -70,7 +70,7 @@ class RecommendPlan:
         try:
             check_values(self._context, batch)
         except BadInput as error:
-            raise BadInput([replace(refusal, row=None) for refusal in error.refusals]) from None
+            raise BadInput([refusal._replace(row=None) for refusal in error.refusals]) from None
         return batch
 
     def session(self, items: Sequence[int]) -> list[int]:

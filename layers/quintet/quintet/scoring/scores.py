@@ -49,7 +49,7 @@ class Model(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Scores:
     """The result of a batch.
 

@@ -14,12 +14,12 @@ import math
 import mmap
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from quintet.errors import Transient
+from quintet.record import Value
 
 __all__ = ["LIMIT", "WINDOW_SECONDS", "Crash", "CrashLog"]
 
@@ -33,8 +33,7 @@ _SLOT = np.dtype(
 _SLOTS = 256  # slot 0 is of versions that have no slot
 
 
-@dataclass(frozen=True, slots=True)
-class Crash:
+class Crash(Value):
     """A version that ended the last process, and how often it did so within the window."""
 
     model: str

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy as np
 from quintet.columns import Array, from_records, numpy_dtype, shown
 from quintet.contract import Contract, Output
 from quintet.features import MemoryFeatures
+from quintet.record import Value
 from quintet.scoring import Model, Scores
 from quintet.serving.predict import predict
 from quintet.serving.prediction import ModelRoute
@@ -49,8 +50,7 @@ HALF_TOLERANCE = 1e-3  # float16 keeps three digits
 NEAR = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Golden:
+class Golden(Value):
     """Columns of features and of their expected outputs.
 
     A number agrees where |got - expected| <= tolerance * max(1, |expected|).
@@ -91,8 +91,7 @@ class Golden:
         return {"columns": self.columns, "outputs": self.outputs, "tolerance": self.tolerance}
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Value):
     """One golden value that the model does not reproduce.
 
     Of two numbers, `apart` is their difference, which agrees up to `tolerance * scale`.

@@ -78,5 +78,5 @@ def _part(scores: Scores, start: int, end: int, refusals: Sequence[int]) -> Scor
         scores.index[some] - start,
         {name: values[some] for name, values in scores.outputs.items()},
         scores.fallback[some],
-        [replace(refusal, row=(refusal.row or 0) - start) for refusal in own],
+        [refusal._replace(row=(refusal.row or 0) - start) for refusal in own],
     )

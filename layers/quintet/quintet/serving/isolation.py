@@ -90,7 +90,7 @@ class _Run(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Search:
     """The scores of the successful parts, in order, and the failures by part."""
 

@@ -68,7 +68,7 @@ def memory_needed(size: int) -> int:
     return MEMORY_BASE + MEMORY_FACTOR * size
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Flight:
     """A load in progress, which other threads wait for."""
 

@@ -41,7 +41,7 @@ __all__ = [
 Step = Literal["load_ms", "read_ms", "decode_ms", "features_ms", "score_ms", "filter_ms"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Steps:
     """The time when each step ended, by `timer`, in order; seconds.
 
@@ -172,7 +172,7 @@ class RequestContext:
         self.steps = Steps() if steps is None else steps
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ModelStats:
     """One version's requests in this execution environment; times in seconds, `last` since epoch.
 
@@ -216,7 +216,7 @@ class ModelStats:
         self.failed_s += context.steps.timer() - context.steps.started
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Online:
     """The dependencies of answering a request.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelRoute", "Prediction", "failed_prediction", "in_caller_order"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ModelRoute:
     """The model that answers, and its route: live, canary or pinned.
 
@@ -35,7 +35,7 @@ class ModelRoute:
     rollout: Route | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Prediction:
     """The answer of one version to rows of a batch.
 
@@ -112,7 +112,7 @@ def in_caller_order(predictions: Sequence[Prediction], batch: Batch | None = Non
         return predictions[0]
     assert batch is not None
     refusals = [
-        replace(refusal, row=int(one.rows[refusal.row or 0]))
+        refusal._replace(row=int(one.rows[refusal.row or 0]))
         for one in predictions
         for refusal in one.scores.refusals
     ]

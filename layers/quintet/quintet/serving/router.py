@@ -230,7 +230,7 @@ def subset(prediction: Prediction, rows: NDArray[np.int64]) -> Prediction:
         {name: values[some] for name, values in scores.outputs.items()},
         scores.fallback[some],
         [
-            replace(one, row=int(place[one.row]))
+            one._replace(row=int(place[one.row]))
             for one in scores.refusals
             if one.row is not None and place[one.row] >= 0
         ],

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from quintet.errors import NotFound, Refusal
+from quintet.record import Value
 
 __all__ = ["NAME", "MemoryRoutes", "Route", "Routes", "UnknownModel", "Version"]
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")  # of models
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Value):
     """An immutable published version.
 
     `digest` is of the package's source files, `seal` the SHA-256 of the manifest, `size`
@@ -29,8 +29,7 @@ class Version:
     created: str
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Value):
     """The versions of a model that answer, as serving reads them.
 
     While a rollout runs, `rollout` is its id, which salts the routing; `canary` answers the share

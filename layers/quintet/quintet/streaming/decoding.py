@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -317,7 +317,7 @@ def _concatenated(parts: Sequence[_Rows]) -> _Rows:
 
 def _reordered(batch: Batch, order: list[int]) -> Batch:
     places = {old: new for new, old in enumerate(order)}
-    refusals = [r if r.row is None else replace(r, row=places[r.row]) for r in batch.refusals]
+    refusals = [r if r.row is None else r._replace(row=places[r.row]) for r in batch.refusals]
     moved = Batch(batch.rows, {}, batch.good[order], None, refusals)
     if batch.entities is not None:
         moved.entities = [batch.entities[place] for place in order]
@@ -359,5 +359,5 @@ def _undecodable(
     if isinstance(error, ModelFailure):
         return Undecodable(record, [Refusal(None, "model", "one that loads", str(error))], model)
     # a stream's counterpart to a request's body is a record's data
-    reasons = [replace(r, field="data") if r.field == "body" else r for r in error.refusals]
+    reasons = [r._replace(field="data") if r.field == "body" else r for r in error.refusals]
     return Undecodable(record, reasons, model)
