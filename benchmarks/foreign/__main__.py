@@ -2,7 +2,7 @@
 
 With `--export`, the cases are made first, in an environment of their own (build/foreign/venv):
 torch, CatBoost and the like are large. So are the sections on exporters of
-docs/bring-your-model.md that need these, and what docs/cookbook/torch.md trains, which is kept
+docs/exporters.md that need these, and what docs/cookbook/torch.md trains, which is kept
 beside the page. The table is docs/foreign-models.md.
 """
 
@@ -86,7 +86,7 @@ def export() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 snippet.run(str(python.absolute()), Path(folder))
                 snippet.publish(Path(folder))
-            print(f"docs/bring-your-model.md: {snippet.title} publishes", flush=True)
+            print(f"docs/exporters.md: {snippet.title} publishes", flush=True)
     train_recipe(python.absolute())
 
 

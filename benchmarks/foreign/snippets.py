@@ -1,4 +1,4 @@
-"""The sections of docs/bring-your-model.md on exporters: run their code, publish what comes out."""
+"""The sections of docs/exporters.md by framework: run their code, publish what comes out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quintet_publish.release import Release, prepare
 
 __all__ = ["LIGHT", "Snippet", "snippets"]
 
-PAGE = Path(__file__).parents[2] / "docs/bring-your-model.md"
+PAGE = Path(__file__).parents[2] / "docs/exporters.md"
 #: what the developer's environment can run
 LIGHT = ("scikit-learn", "LightGBM", "TensorFlow")
 ROWS = 4
@@ -56,7 +56,9 @@ class Snippet:
 
 def snippets() -> list[Snippet]:
     """The sections, in the order of the page."""
-    text = PAGE.read_text(encoding="utf-8").partition("\n## Exporters\n")[2].partition("\n## ")[0]
+    text = (
+        PAGE.read_text(encoding="utf-8").partition("\n## By framework\n")[2].partition("\n## ")[0]
+    )
     found = []
     for section in text.split("\n### ")[1:]:
         title, _, body = section.partition("\n")

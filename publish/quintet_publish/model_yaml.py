@@ -80,7 +80,7 @@ def _compose(content: bytes, file: str) -> yaml.MappingNode:
     except yaml.YAMLError as error:
         raise PackageError.of(file, f"not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(root, yaml.MappingNode):
-        raise PackageError.of(file, "expected a mapping, as docs/bring-your-model.md shows")
+        raise PackageError.of(file, "expected a mapping, as docs/first-package.md shows")
     return root
 
 

@@ -24,7 +24,6 @@ NOT_RUN: dict[str, str] = {
     "README.md": "tests/local/test_readme.py",
     "docs/alerts.md": AWS,
     "docs/async-callbacks.md: from standardwebhooks import Webhook": OWN,
-    "docs/bring-your-model.md": "tests/docs/test_bring_your_model.py",
     "docs/batch-many-files.md: quintet backfill fraud --from 2026-01 --to 2026-06 --features "
     "_features/fraud/": OWN,
     "docs/batch-runs.md": OWN,
@@ -35,6 +34,8 @@ NOT_RUN: dict[str, str] = {
     "docs/console.md": SERVES,
     "docs/cookbook/": "tests/local/test_cookbook.py",
     "docs/deploy.md": "tests/clients/test_deploy_docs.py",
+    "docs/exporters.md": "tests/docs/test_bring_your_model.py",
+    "docs/golden-rows.md": "tests/docs/test_bring_your_model.py",
     "docs/init.md: quintet init churn.onnx customers.csv --label churned": OWN,
     "docs/local-aws.md: quintet up                 # in the foreground; Ctrl-C stops it and every "
     "function": SERVES,

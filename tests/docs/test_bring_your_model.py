@@ -1,4 +1,5 @@
-"""docs/bring-your-model.md: its examples work, and it names every field of the contract."""
+"""docs/bring-your-model.md names every field of the contract; its examples work, and those of
+docs/golden-rows.md and docs/exporters.md."""
 
 from __future__ import annotations
 
@@ -23,6 +24,14 @@ from quintet_publish.model_yaml import read_contract
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "bring-your-model.md").read_text(encoding="utf-8")
 VALUES = (DOCS / "values.md").read_text(encoding="utf-8")
+GOLDEN = (DOCS / "golden-rows.md").read_text(encoding="utf-8")
+EXPORTERS = (DOCS / "exporters.md").read_text(encoding="utf-8")
+#: the contract that docs/first-package.md writes; tests/local/test_pages.py publishes it
+(SMALLEST,) = re.findall(
+    r"cat > smallest/model.yaml <<'END'\n(.*?)END\n",
+    (DOCS / "first-package.md").read_text(encoding="utf-8"),
+    re.DOTALL,
+)
 SECTIONS = {
     contract.Contract: ("The contract", ""),
     contract.Feature: ("A feature", ""),
@@ -41,35 +50,27 @@ SECTIONS = {
 }
 
 
-def _block(language: str) -> str:
-    """The first block in that language."""
-    return _blocks(language)[0]
-
-
 def _blocks(language: str, text: str = TEXT) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize("block", [*_blocks("yaml")[1:], *_blocks("yaml", VALUES)])
+@pytest.mark.parametrize("block", [*_blocks("yaml"), *_blocks("yaml", VALUES)])
 def test_an_excerpt_of_a_contract_is_valid(block: str) -> None:
     head = "name: excerpt\nversion: 1\ntask: any\n"
     assert read_contract(f"{head}{block}".encode()).name == "excerpt"
 
 
-def test_smallest_contract_is_one() -> None:
-    smallest = read_contract(_block("yaml").encode())
-    assert [f.name for f in smallest.features] == ["length", "width"]
-
-
 def test_stream_example_is_one() -> None:
-    text = f"{_block('yaml')}entity: customer_id\n{_block('yml')}"
+    (example,) = _blocks("yml")
+    text = f"{SMALLEST}entity: customer_id\n{example}"
     stream = read_contract(text.encode()).stream
     assert stream is not None
     assert [a.name for a in stream.aggregates] == ["orders_this_hour", "pounds_this_hour"]
 
 
 def test_golden_example_is_of_the_smallest_contract() -> None:
-    smallest, golden = read_contract(_block("yaml").encode()), json.loads(_block("json"))
+    (example,) = _blocks("json", GOLDEN)
+    smallest, golden = read_contract(SMALLEST.encode()), json.loads(example)
     assert list(golden["columns"]) == [f.name for f in smallest.features]
     assert list(golden["outputs"]) == [o.name for o in smallest.outputs]
     assert golden_from_dict(golden).rows == 2
@@ -78,7 +79,7 @@ def test_golden_example_is_of_the_smallest_contract() -> None:
 def test_golden_arrays_are_written_as_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (line,) = re.findall(r"^numpy\.savez_compressed\(.*\)$", TEXT, re.MULTILINE)
+    (line,) = re.findall(r"^numpy\.savez_compressed\(.*\)$", GOLDEN, re.MULTILINE)
     monkeypatch.chdir(tmp_path)
     exec(line, {"numpy": numpy, "images": numpy.zeros((2, 8, 8)), "scores": numpy.zeros(2)})
     assert sorted(numpy.load("golden.npz")) == ["image", "score", "tolerance"]
@@ -102,7 +103,7 @@ def test_every_choice_is_told(choice: Any) -> None:
 
 
 def test_every_function_of_the_kit_is_told() -> None:
-    section = TEXT.split("## Make the files\n")[1]
+    section = EXPORTERS.split("## Make the files\n")[1].split("\n## ")[0]
     named = set(re.findall(r"`(\w+)[`(]", section))
     assert {"read_table", "write_table", "clean", "predict", "save"} <= named
     assert {name for name in named if hasattr(kit, name)} <= set(kit.__all__)

@@ -90,8 +90,8 @@ def test_all_problems_come_in_one_message() -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("", ["model.yaml: expected a mapping, as docs/bring-your-model.md shows"]),
-        ("- 1", ["model.yaml: expected a mapping, as docs/bring-your-model.md shows"]),
+        ("", ["model.yaml: expected a mapping, as docs/first-package.md shows"]),
+        ("- 1", ["model.yaml: expected a mapping, as docs/first-package.md shows"]),
         ("a: [", ["line 2: not YAML: did not find expected node content"]),
         ("a: &x 1\nb: *x", ["line 2: not YAML: aliases are not read"]),
         ("a: " + "[" * 5000, ["model.yaml: not YAML: nested too deep"]),

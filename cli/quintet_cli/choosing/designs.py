@@ -138,7 +138,7 @@ DESIGNS = {
             ),
             Mechanism(
                 what="the package's golden rows check that the server answers as the model did",
-                page="docs/bring-your-model.md#golden-vectors",
+                page="docs/golden-rows.md",
             ),
         ),
         page="docs/choose.md#when-it-is-not-lambda",
