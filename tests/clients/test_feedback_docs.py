@@ -1,4 +1,4 @@
-"""The request in docs/recommendations.md, run against the local AWS."""
+"""The request in docs/recommend-feedback.md, run against the local AWS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.kits import models
 from tests.kits.local_aws import LocalAws
 
-TEXT = (Path(__file__).parents[2] / "docs/recommendations.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs/recommend-feedback.md").read_text()
 
 
 def test_curl_gets_what_is_shown(local_aws: LocalAws) -> None:

@@ -15,9 +15,8 @@ OWN = "names files, ids or versions of the reader's own"
 DOCKER = "needs Docker"
 REPOSITORY = "builds, measures or tests this repository, for minutes"
 SERVES = "serves until it is stopped"
-LARGE = "needs models that take minutes to publish, and nights of their runs"
 
-REASONS = frozenset({AWS, DOCKER, LARGE, OWN, REPOSITORY, SERVES})
+REASONS = frozenset({AWS, DOCKER, OWN, REPOSITORY, SERVES})
 
 NOT_RUN: dict[str, str] = {
     "CONTRIBUTING.md": REPOSITORY,
@@ -44,7 +43,8 @@ NOT_RUN: dict[str, str] = {
     "docs/localstack.md": "tests/localstack/kit.py",
     "docs/proxy.md": "tests/clients/test_proxy_clients.py",
     "docs/monitoring.md": OWN,
-    "docs/recommendations.md": LARGE,
+    "docs/recommend-feedback.md": "tests/clients/test_feedback_docs.py",
+    "docs/recommend-rank.md": "tests/quintet/recommend/test_recommendations.py",
     "docs/runbooks.md": AWS,
     "docs/sam-local.md": "tests/sam_local/conftest.py",
     "docs/size.md": REPOSITORY,

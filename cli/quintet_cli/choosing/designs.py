@@ -118,12 +118,12 @@ DESIGNS = {
             Mechanism(
                 what="readers see one whole run; if a night fails they keep the candidates of the "
                 "night before",
-                page="docs/recommendations.md#what-readers-see",
+                page="docs/recommend-candidates.md#what-readers-see",
             ),
             Mechanism(
                 what="if the ranker fails or is late, the candidates' own order or popular items "
                 "answer",
-                page="docs/recommendations.md#if-a-part-fails",
+                page="docs/recommend-rank.md#if-a-part-fails",
             ),
         ),
         page="docs/recommendations.md",

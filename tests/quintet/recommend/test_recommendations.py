@@ -84,7 +84,7 @@ def test_what_was_shown_is_kept_beside_the_features_that_were_used() -> None:
 
 
 def test_the_page_shows_an_answer_of_this_form() -> None:
-    page = (Path(__file__).parents[3] / "docs/recommendations.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/recommend-rank.md").read_text(encoding="utf-8")
     found = re.findall(r"recommendations/\d+\".*? -d '(.*?)'\n(\{.*?)```", page, re.DOTALL)
     body, shown = map(json.loads, found[0])
     told = Shop().post("u1", body)
