@@ -91,7 +91,8 @@ class S3:
     ) -> bool:
         """Replace the object that has the ETag `tag`, or put a new one if it is None.
 
-        False if the object is another by now, or another writer is writing it.
+        False if the object is another by now, or another writer is writing it. A request that was
+        sent again is refused for its own first effect: the object then has this very content.
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 
         Raises:
@@ -100,7 +101,8 @@ class S3:
         condition = {"if-none-match": "*"} if tag is None else {"if-match": tag}
         response = self.put(bucket, key, body, {**headers, **condition})
         if response.status >= 300 and error_code(response) in _LOST:
-            return False
+            found = self.get(bucket, key)
+            return found.status == 200 and found.body == body
         checked(response)
         return True
 

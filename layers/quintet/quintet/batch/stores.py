@@ -97,6 +97,8 @@ class ConditionalObjects(Protocol):
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:
         """Store if the object still has that tag (None: does not exist); whether it did.
 
+        True also if the object has this content already, as after a reply that was lost.
+
         Raises:
             Transient: it is unknown whether the object was stored.
         """
@@ -194,6 +196,6 @@ class MemoryConditionalObjects:
         """See `ConditionalObjects.swap`."""
         found = self.read(key)
         if (found[1] if found else None) != tag:
-            return False
+            return found is not None and found[0] == body
         self.held[key] = body
         return True

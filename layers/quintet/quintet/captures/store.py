@@ -87,7 +87,8 @@ class CaptureObjects(Protocol):
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:
         """Replace the object that has that tag, or put a new one if the tag is None.
 
-        False if the object is another by now; then nothing was changed. Raises Transient.
+        False if the object is another by now; then nothing was changed. True also if it has this
+        content already, as after a reply that was lost. Raises Transient.
         """
         ...
 
@@ -119,7 +120,7 @@ class MemoryCaptures:
         """See `CaptureObjects.swap`."""
         held = self.get(key)
         if (None if held is None else held.tag) != tag:
-            return False
+            return held is not None and held.body == body
         self.objects[key] = body
         return True
 
