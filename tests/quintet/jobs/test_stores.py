@@ -81,6 +81,31 @@ def test_a_key_is_its_callers_own(store: JobStore) -> None:
     assert store.accept(other, IdempotencyKey("k", "other"))[0] == other
 
 
+def test_a_key_is_forgotten_after_the_retention(store: JobStore) -> None:
+    key = IdempotencyKey("k", "payload")
+    store.accept(job("j1"), key)
+    end = NOW + 7 * 86_400
+    assert store.earlier("ann", key, end - 1) == job("j1")
+    assert store.earlier("ann", key, end) is None
+    again = job("j2", created=end, updated=end, deadline=end + TTL)
+    assert store.accept(again, IdempotencyKey("k", "other")) == (
+        again,
+        JobEvent("j2", "accepted", end),
+    )
+    with pytest.raises(KeyReused):
+        store.earlier("ann", key, end)
+
+
+@pytest.mark.parametrize("key", [None, IdempotencyKey("k", "payload")])
+def test_a_job_that_is_accepted_again_goes_on(store: JobStore, key: IdempotencyKey | None) -> None:
+    """A submission whose reply was lost is sent again when a worker already has the job."""
+    _, event = store.accept(job(), key)
+    lease_of(store)
+    held = store.get("j1")
+    assert store.accept(job(), key) == (held, event)
+    assert store.get("j1") == held
+
+
 # ---- leases --------------------------------------------------------------------------------
 
 
@@ -176,6 +201,12 @@ def test_an_unknown_job_is_not_found(store: JobStore, identity: str) -> None:
         store.lease(identity, "w1", NOW, 60)
     with pytest.raises(NotFound):
         store.cancel(identity, None, NOW)
+    with pytest.raises(NotFound):
+        store.release(identity, Lease("w1", 1, NOW + 60), NOW)
+    with pytest.raises(NotFound):
+        store.settle(identity, Lease("w1", 1, NOW + 60), DONE, NOW)
+    with pytest.raises(NotFound):
+        store.expire(identity, NOW)
 
 
 # ---- ends ----------------------------------------------------------------------------------

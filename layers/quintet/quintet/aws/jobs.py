@@ -143,6 +143,7 @@ class JobTable:
 
     def release(self, job: str, lease: Lease, now: float, *, broke: bool = False) -> None:
         """See `JobLeases.release`."""
+        _check_id(job)
         change = "SET #state = :accepted, updated = :now"
         values = {**mine(lease, now), ":accepted": text("ACCEPTED")}
         if broke:
@@ -158,6 +159,7 @@ class JobTable:
         self, job: str, lease: Lease, outcome: JobOutcome, now: float, *, notify: bool = True
     ) -> JobEvent:
         """See `JobLeases.settle`."""
+        _check_id(job)
         notice, more = JobEvent(job, EVENTS[outcome.state], now), outcome_attributes(outcome)
         try:
             self._calls.end(notice, outcome.state, MINE, mine(lease, now), more, notify=notify)
@@ -274,12 +276,13 @@ class JobTable:
             self._calls.delete_many([notice_id(notice) for notice in some])
 
     def overdue(self, now: float, most: int = 100) -> list[str]:
-        """See `Outbox.overdue`."""
+        """See `JobExpiry.overdue`."""
         found = sorted(self._calls.due("open", now, most), key=lambda item: str(item["due"]["S"]))
         return [item["job"]["S"] for item in found[:most]]
 
     def expire(self, job: str, now: float) -> JobEvent | None:
-        """See `Outbox.expire`."""
+        """See `JobExpiry.expire`."""
+        _check_id(job)
         notice = JobEvent(job, EVENTS["EXPIRED"], now)
         values = {**STATES, ":now": number(now)}
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from quintet.errors import BadInput, NotFound, QuintetError, Refusal, TooLarge
 from quintet.jobs.job import (
@@ -26,34 +27,41 @@ from quintet.jobs.store import IdempotencyKey, JobEvent, JobPage, JobSummary, Ke
 __all__ = ["MemoryBlobs", "MemoryJobs"]
 
 
-class MemoryJobs:
-    """Jobs in memory."""
+class _KeyRecord(NamedTuple):
+    """What an idempotency key was used for, and when it is forgotten (epoch seconds)."""
 
-    def __init__(self, jobs: Sequence[Job] = ()) -> None:
+    job: str
+    payload: str
+    expires: float
+
+
+class MemoryJobs:
+    """Jobs in memory; keys are forgotten `retention_days` after their job was created."""
+
+    def __init__(self, jobs: Sequence[Job] = (), *, retention_days: int = 7) -> None:
         self.jobs = {job.id: job for job in jobs}
-        self.keys: dict[tuple[str, str], tuple[str, str]] = {}
+        self._keys: dict[tuple[str, str], _KeyRecord] = {}
+        self._retention = retention_days * 86_400
         self.pending: dict[tuple[str, str], JobEvent] = {}
         self._lock = threading.Lock()
 
     def earlier(self, owner: str, key: IdempotencyKey, now: float) -> Job | None:
         """See `JobSubmissions.earlier`."""
         with self._lock:
-            found = self.keys.get((owner, key.digest))
-            if found is None:
-                return None
-            if found[1] != key.payload:
-                raise KeyReused
-            return self.jobs[found[0]]
+            found = self._first_use(owner, key, now)
+            return None if found is None else self.jobs[found.job]
 
     def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[Job, JobEvent | None]:
         """See `JobSubmissions.accept`."""
         with self._lock:
             if key is not None:
-                earlier = self.keys.setdefault((job.owner, key.digest), (job.id, key.payload))
-                if earlier[1] != key.payload:
-                    raise KeyReused
-                if earlier[0] != job.id:
-                    return self.jobs[earlier[0]], None
+                first = self._first_use(job.owner, key, job.created)
+                if first is not None and first.job != job.id:
+                    return self.jobs[first.job], None
+                record = _KeyRecord(job.id, key.payload, job.created + self._retention)
+                self._keys[job.owner, key.digest] = record
+            if job.id in self.jobs:  # the reply to the first call was lost
+                return self.jobs[job.id], JobEvent(job.id, EVENTS[job.state], job.updated)
             return self._write(job)
 
     def lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
@@ -97,7 +105,7 @@ class MemoryJobs:
         found = {}
         with self._lock:
             for job in jobs:
-                if job.state == "ACCEPTED" and job.deadline > now and self.jobs[job.id] == job:
+                if job.state == "ACCEPTED" and job.deadline > now and self.jobs.get(job.id) == job:
                     found[job.id] = self._keep(leased(job, worker, now, seconds))
         return found
 
@@ -108,6 +116,9 @@ class MemoryJobs:
         events = {}
         for job, outcome in ends:
             assert job.lease is not None
+            held = self.jobs.get(job.id)
+            if held is None or held.settled:  # perhaps by a call whose reply was lost
+                continue
             with suppress(QuintetError):
                 events[job.id] = self.settle(job.id, job.lease, outcome, now, notify=job.notify)
         return events
@@ -185,6 +196,14 @@ class MemoryJobs:
             found = self._get(job)
             end = expired(found, now)
             return None if end is found else self._write(end)[1]
+
+    def _first_use(self, owner: str, key: IdempotencyKey, now: float) -> _KeyRecord | None:
+        found = self._keys.get((owner, key.digest))
+        if found is None or found.expires <= now:
+            return None
+        if found.payload != key.payload:
+            raise KeyReused
+        return found
 
     def _get(self, job: str, owner: str | None = None) -> Job:
         found = self.jobs.get(job)
