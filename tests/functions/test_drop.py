@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from tests.kits.batch_functions import MACHINE, BatchAws, Handler, event, function, serving
 
-from quintet.batch.drops import Dropped, DropResult, MemoryRunStarter, dropped, start
+from quintet.batch.drops import Dropped, DropResult, dropped, start
+from quintet.batch.executions import MemoryExecutions
 from quintet.batch.plans import run_name
 from quintet.errors import BadInput
 
@@ -118,21 +119,27 @@ def test_keys_are_decoded_from_their_form(sent: str, key: str) -> None:
     "key", ["a.csv", "tiny/", "tiny/sub/", "/a.csv", "tiny", "_data/tiny/a.csv"]
 )
 def test_what_is_no_file_of_a_model_is_ignored(key: str) -> None:
-    runs = MemoryRunStarter()
+    runs = MemoryExecutions()
     found = Dropped("inbox", key, "v1", "s")
     assert start(found, runs) == DropResult(found.run, "ignored")
-    assert runs.started == {}
+    assert runs.held == {}
 
 
 def test_versions_are_told_apart_where_the_bucket_keeps_none() -> None:
-    runs = MemoryRunStarter()
+    runs = MemoryExecutions()
     first, second = (dropped(record("tiny/a.csv", sequencer=s))[0] for s in ("01", "02"))
-    assert [start(found, runs).status for found in (first, first, second)] == [
-        "started",
-        "already started",
-        "started",
-    ]
-    assert len(runs.started) == 2
+    assert [start(found, runs).status for found in (first, second)] == ["started"] * 2
+    assert len(runs.held) == 2
+
+
+def test_a_notification_that_comes_again_starts_nothing_more() -> None:
+    runs = MemoryExecutions()
+    (found,) = dropped(record("tiny/a.csv"))
+    assert start(found, runs) == DropResult(found.run, "started")
+    assert start(found, runs).run == found.run  # Step Functions answers alike while it runs
+    runs.ended(found.run, "SUCCEEDED")
+    assert start(found, runs) == DropResult(found.run, "already started")
+    assert len(runs.held) == 1
 
 
 @pytest.mark.parametrize("body", ["", "[]", "1", "null", "{}", '{"Records": 1}', "{" * 5000])

@@ -13,7 +13,7 @@ import pytest
 from tests.kits.aws import ROOT, load_app
 from tests.kits.iam import actions, resources, statements
 
-from quintet.batch.drops import MemoryRunStarter
+from quintet.batch.executions import MemoryExecutions
 from quintet.batch.schedules import start_scheduled
 from quintet.captures.places import FAILED, RAW, TABLE
 from quintet.feedback.table import PREFIX as FEEDBACK
@@ -423,11 +423,10 @@ def test_a_schedule_is_there_when_it_is_asked_for_and_in_its_zone() -> None:
     assert schedule["ScheduleExpressionTimezone"] == "Europe/Berlin"
     assert schedule["Target"]["Arn"] == identity("Runs")
     given = json.loads(schedule["Target"]["Input"])
-    runs = MemoryRunStarter()
+    runs = MemoryExecutions()
     started = start_scheduled({**given, "scheduled": "2026-11-01T05:00:00Z"}, runs)
-    (request,) = runs.started.values()
-    assert list(runs.started) == [started.folder.run]
-    assert request == {
+    assert list(runs.held) == [started.folder.run]
+    assert runs.held[started.folder.run].request == {
         "bucket": given["request"]["bucket"],
         "model": "churn",
         "prefix": "_data/churn/month=2026-10/",

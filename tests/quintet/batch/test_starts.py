@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.kits.batch import BUCKET
 
-from quintet.batch.drops import MemoryRunStarter
+from quintet.batch.executions import MemoryExecutions
 from quintet.batch.plans import run_context
 from quintet.batch.starts import Started, start_run
 from quintet.batch.stores import MemoryInputBucket
@@ -23,11 +23,16 @@ class Desk:
 
     def __init__(self) -> None:
         self.inbox = MemoryInputBucket()
-        self.runs = MemoryRunStarter()
+        self.runs = MemoryExecutions()
         self.routes = MemoryRoutes()
         self.live(3)
         for month in ("2026-01", "2026-02"):
             self.inbox.put(BUCKET, f"{DATA}month={month}/part.csv", month.encode())
+
+    @property
+    def started(self) -> dict[str, dict[str, Any]]:
+        """The requests of the runs, by their names."""
+        return {name: found.request for name, found in self.runs.held.items()}
 
     def live(self, version: int) -> None:
         known = {n: Version(n, "d", "s", 1, "2026-01-01") for n in (3, 4)}
@@ -59,7 +64,7 @@ def test_the_request_of_a_run_is_pinned(desk: Desk) -> None:
     assert new
     assert folder.model == "tiny"
     assert folder.run.startswith("tiny-month-2026-01-")
-    assert desk.runs.started == {
+    assert desk.started == {
         folder.run: {
             "bucket": BUCKET,
             "model": "tiny",
@@ -77,11 +82,13 @@ def test_the_version_of_an_object_is_pinned(desk: Desk) -> None:
     second, _ = desk.start(key="tiny/a.csv")
     again, _ = desk.start(key="tiny/a.csv", version_id="v1")
     assert first == again != second
-    assert [asked["version_id"] for asked in desk.runs.started.values()] == ["v1", "v2"]
+    assert [asked["version_id"] for asked in desk.started.values()] == ["v1", "v2"]
 
 
 def test_the_same_again_is_the_same_run(desk: Desk) -> None:
     first = desk.start(prefix=DATA)
+    assert desk.start(prefix=DATA) == first  # Step Functions answers both alike while it runs
+    desk.runs.ended(first.folder.run, "SUCCEEDED")
     assert desk.start(prefix=DATA) == first._replace(new=False)
     # said in other words
     assert desk.start(prefix=DATA, version=3, partition=None).folder == first.folder
@@ -104,17 +111,17 @@ def test_other_files_are_another_run(desk: Desk, key: str, body: bytes) -> None:
 
 def test_an_endpoint_is_pinned_with_the_request_and_has_to_be_there(desk: Desk) -> None:
     folder, _ = desk.start(prefix=DATA, callback="crm")
-    assert desk.runs.started[folder.run]["callback"] == "crm"
+    assert desk.started[folder.run]["callback"] == "crm"
     assert desk.start(prefix=DATA, callback="crm").folder == folder
     assert desk.start(prefix=DATA).folder != folder
     with pytest.raises(NotFound, match=r"^callback: expected the id of a registered endpoint"):
         desk.start(prefix=DATA, callback="erp")
-    assert len(desk.runs.started) == 2
+    assert len(desk.started) == 2
 
 
 def test_the_callers_trace_goes_with_the_run_but_does_not_name_it(desk: Desk) -> None:
     folder, _ = desk.start("ab" * 16, prefix=DATA)
-    context = desk.runs.started[folder.run]["traceparent"]
+    context = desk.started[folder.run]["traceparent"]
     assert context == run_context(folder.run, "ab" * 16)
     own = run_context(folder.run)
     assert (w3c.trace_id(context), bool(w3c.trace_id(own))) == ("ab" * 16, True)
@@ -143,7 +150,7 @@ def test_a_manifest_is_told_by_its_own_version(desk: Desk) -> None:
     listed = f'["{DATA}month=2026-01/part.csv"]'.encode()
     desk.inbox.put(BUCKET, "_lists/one.json", listed)
     first = desk.start(manifest="_lists/one.json")
-    assert desk.runs.started[first.folder.run]["version_id"] == "v1"
+    assert desk.started[first.folder.run]["version_id"] == "v1"
     desk.inbox.put(BUCKET, "_lists/one.json", listed)
     assert desk.start(manifest="_lists/one.json").folder != first.folder
 
@@ -175,4 +182,4 @@ def test_what_cannot_be_is_refused_before_there_is_a_run(
 ) -> None:
     with pytest.raises(error, match=text):
         desk.start(**asked)
-    assert desk.runs.started == {}
+    assert desk.started == {}

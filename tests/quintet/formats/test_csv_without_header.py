@@ -11,7 +11,7 @@ import pytest
 from tests.kits.batch import BUCKET, CONTRACT, Bench, csv_bytes, jsonl_bytes, row
 from tests.kits.forms import contract_of, read_file
 
-from quintet.batch.drops import MemoryRunStarter
+from quintet.batch.executions import MemoryExecutions
 from quintet.batch.input_inspection import HEADER
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.plans import Plan, RefusedPlan
@@ -251,10 +251,10 @@ def test_other_words_are_refused(header: Any) -> None:
 
 
 def test_a_schedule_may_say_so() -> None:
-    runs = MemoryRunStarter()
+    runs = MemoryExecutions()
     request = {"bucket": BUCKET, "model": "tiny", "prefix": "p/", "header": "none"}
     begun = start_scheduled({"scheduled": "2026-11-20T06:00:00Z", "request": request}, runs)
-    assert runs.started == {begun.folder.run: request}
+    assert runs.held[begun.folder.run].request == request
     with pytest.raises(BadInput, match="header: expected first or none, got 'maybe'"):
         start_scheduled(
             {"scheduled": "2026-11-20T06:00:00Z", "request": {**request, "header": "maybe"}}, runs

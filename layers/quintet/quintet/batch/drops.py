@@ -11,7 +11,7 @@ import orjson
 from quintet.batch.plans import run_name
 from quintet.errors import BadInput
 
-__all__ = ["DropResult", "Dropped", "MemoryRunStarter", "RunStarter", "dropped", "start"]
+__all__ = ["DropResult", "Dropped", "RunStarter", "dropped", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +55,12 @@ class RunStarter(Protocol):
     def start(self, run: str, request: dict[str, Any]) -> bool:
         """Start a run under its name; return False if that name was started before.
 
+        The same start again returns True while the run goes on, as in Step Functions.
+
         Raises:
             Transient: it could not be started now.
         """
         ...
-
-
-class MemoryRunStarter:
-    """Records runs in memory without starting them."""
-
-    def __init__(self) -> None:
-        self.started: dict[str, dict[str, Any]] = {}
-
-    def start(self, run: str, request: dict[str, Any]) -> bool:
-        """See `RunStarter.start`."""
-        return self.started.setdefault(run, request) is request
 
 
 def dropped(body: str) -> list[Dropped]:

@@ -16,7 +16,7 @@ import orjson
 from quintet.batch.plans import Plan, RunPaths, dump
 from quintet.batch.requests import model_of
 from quintet.batch.stores import ObjectStore
-from quintet.errors import Conflict, NotFound
+from quintet.errors import Conflict, NotFound, Transient
 
 __all__ = [
     "STOPPED",
@@ -70,7 +70,7 @@ class Executions(Protocol):
         """Stop a running execution; one that has ended does not change.
 
         Raises:
-            Transient: it could not be stopped now.
+            Transient: it could not be stopped now, or does not exist.
         """
         ...
 
@@ -92,6 +92,8 @@ class MemoryExecutions:
 
     def stop(self, name: str, error: str) -> None:
         """See `Executions.stop`."""
+        if name not in self.held:
+            raise Transient(f"there is no execution {name}")
         if self.held[name].running:
             self.ended(name, "ABORTED", error)
 
