@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from quintet.contract import Slo
 from quintet.monitoring.burn import STEP, WINDOWS, Burn, Counts, Pair, burn, burning, newly
 
@@ -30,7 +32,7 @@ class CountSource(Protocol):
 
 
 class MemoryCounts:
-    """Counts in memory; `end` is when their last step ends."""
+    """Counts in memory, zero for other models; `end` is when their last step ends."""
 
     def __init__(self, end: float, counts: Mapping[str, Counts]) -> None:
         self.end = end
@@ -41,7 +43,8 @@ class MemoryCounts:
     ) -> dict[str, Counts]:
         """See `CountSource.read`."""
         assert (end, seconds) == (self.end, STEP)
-        return {model: self.counts[model] for model in models}
+        none = Counts(*np.zeros((4, steps)))
+        return {model: self.counts.get(model, none) for model in models}
 
 
 @dataclass(frozen=True, slots=True)
