@@ -22,7 +22,7 @@ from tests.simulation.scenarios.stream import Stream
 
 from quintet.batch import executions, reports
 
-__all__ = ["SCENARIOS", "Outcome", "Totals", "run", "scenario_of", "shrunk"]
+__all__ = ["SCENARIOS", "Outcome", "Totals", "one_source", "run", "scenario_of", "shrunk"]
 
 #: how far apart the seeds of weathers are, and how many are tried for fewer inputs
 WEATHERS, TRIES = 1_000_003, 12
@@ -124,7 +124,7 @@ def run(
         seed + weather * WEATHERS, START + 3600 * kind.HOURS, kind.RARE, kind.DELAYS, only
     )
     simulation = Simulation(seed, faults, START)
-    with _one_source(seed):
+    with one_source(seed):
         world = kind(simulation, keep)
         world.play()
         simulation.close()
@@ -159,7 +159,7 @@ class InTurn:
 
 
 @contextmanager
-def _one_source(seed: int) -> Iterator[None]:
+def one_source(seed: int) -> Iterator[None]:
     """Let all that is drawn, and every new id, come from the seed; let all be in one thread."""
     state, source = random.getstate(), random.Random(f"{seed}/ids")
 

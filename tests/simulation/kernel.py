@@ -245,17 +245,17 @@ class Port:
         kinds: tuple[str, ...] = CALL_KINDS,
         refuse: Callable[[str], None] = transient,
     ) -> None:
+        self.name = name
+        self.real = real
+        self.refuse = refuse
         self._simulation = simulation
-        self._name = name
-        self._real = real
         self._kinds = kinds
-        self._refuse = refuse
 
     def __getattr__(self, method: str) -> Any:
-        real = getattr(self._real, method)
+        real = getattr(self.real, method)
         if not callable(real):
             return real
-        site = f"{self._name}.{method}"
-        found = partial(self._simulation.call, site, real, self._kinds, self._refuse)
+        site = f"{self.name}.{method}"
+        found = partial(self._simulation.call, site, real, self._kinds, self.refuse)
         self.__dict__[method] = found
         return found

@@ -34,7 +34,7 @@ class Scenario:
         self.simulation = simulation
         self.keep = keep
         self.chance = random.Random(f"{simulation.seed}/{self.NAME}")
-        self._ports: dict[str, Port] = {}
+        self.ports: dict[str, Port] = {}
         simulation.observe = self.observe
 
     @property
@@ -53,11 +53,11 @@ class Scenario:
 
     def port(self, name: str, real: Any, **more: Any) -> Any:
         """A port of the world; clogged for a while, by the seed."""
-        if name not in self._ports:
-            self._ports[name] = Port(self.simulation, name, real, **more)
+        if name not in self.ports:
+            self.ports[name] = Port(self.simulation, name, real, **more)
             if "throttled" in more.get("kinds", CALL_KINDS):
                 self.faults.clog([name], START, 900.0)
-        return self._ports[name]
+        return self.ports[name]
 
     def reach(self, state: str) -> None:
         """Count that the simulation passed through a state of `REACH`."""

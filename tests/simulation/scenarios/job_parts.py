@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from tests.kits.models import LOG, log_graph
-from tests.simulation.kernel import Simulation
+from tests.simulation.kernel import Simulation, transient
 from tests.simulation.queues import Queue
 
 from quintet.contract import Capture
@@ -31,6 +31,7 @@ __all__ = [
     "Receiver",
     "Topic",
     "Watched",
+    "slot_refused",
     "undelivered",
 ]
 
@@ -94,6 +95,12 @@ class Watched(MemoryJobs):
         if job.settled:
             self.ends[job.id].append(job)
         return super()._write(job)
+
+
+def slot_refused(site: str) -> None:
+    """The refusal of a call for a slot: one is freed at best effort."""
+    if not site.endswith(".free"):
+        transient(site)
 
 
 class Receiver:

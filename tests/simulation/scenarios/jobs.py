@@ -24,6 +24,7 @@ from tests.simulation.scenarios.job_parts import (
     Receiver,
     Topic,
     Watched,
+    slot_refused,
     undelivered,
 )
 
@@ -249,7 +250,7 @@ class Jobs(Scenario):
         channel = WebhookChannel(
             self.port("endpoints", self.endpoints),
             self.port("receiver", self.receiver, refuse=undelivered),
-            self.port("slots", self.slots),
+            self.port("slots", self.slots, refuse=slot_refused),
         )
         topic = self.port("topic", self.topic)
 
