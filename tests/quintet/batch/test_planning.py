@@ -236,7 +236,7 @@ def test_refusals_name_what_was_expected_and_what_came(
 
 def test_an_unknown_model_is_refused() -> None:
     (refusal,) = refused(GOOD, "nosuch/a.csv")
-    assert refusal == "model: expected a published model, got nosuch"
+    assert refusal == "model: expected a published model, got 'nosuch'"
 
 
 def test_all_missing_columns_are_named() -> None:

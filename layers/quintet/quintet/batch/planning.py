@@ -28,9 +28,10 @@ from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Snapshot, dump, pla
 from quintet.batch.requests import RunRequest, header_of, passthrough_of
 from quintet.batch.stores import InputBucket, ObjectStore
 from quintet.contract import Contract, to_dict
-from quintet.errors import BadInput, ModelFailure, NotFound
+from quintet.errors import BadInput, ModelFailure
 from quintet.formats.kinds import ignored_columns
 from quintet.formats.sources import FORMATS, FileFormat
+from quintet.serving.routes import UnknownModel
 
 __all__ = [
     "TRIAL",
@@ -63,12 +64,12 @@ class Catalog(Protocol):
     """Looks up models."""
 
     def pin(self, model: str, version: int | None) -> Pinned:
-        """Pin `version`, or the live one if it is None. Raises NotFound."""
+        """Pin `version`, or the live one if it is None. Raises UnknownModel."""
         ...
 
 
 class MemoryCatalog:
-    """A catalog in memory; the last version put is live."""
+    """A catalog in memory; the highest version of a model is live."""
 
     def __init__(self, *models: Pinned) -> None:
         self.models = {(pinned.contract.name, pinned.version): pinned for pinned in models}
@@ -76,8 +77,10 @@ class MemoryCatalog:
     def pin(self, model: str, version: int | None) -> Pinned:
         """See `Catalog.pin`."""
         known = [v for name, v in self.models if name == model]
-        if not known or (version is not None and version not in known):
-            raise NotFound.of("model", "a published model", model[:60])
+        if not known:
+            raise UnknownModel(model)
+        if version is not None and version not in known:
+            raise UnknownModel(model, version)
         return self.models[model, max(known) if version is None else version]
 
 
