@@ -9,6 +9,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from quintet.batch.plans import dump
 from quintet.batch.stores import MemoryObjectStore, ObjectStore
+from quintet.errors import Transient
 from quintet.replay.items import ReplayError
 
 __all__ = ["MarkObjects", "MarkVersion", "Marks", "MemoryMarkObjects"]
@@ -38,7 +39,7 @@ class MarkObjects(Protocol):
         ...
 
     def version(self, key: str) -> MarkVersion:
-        """The stored version of an object."""
+        """The stored version of an object. Raises Transient, also if it is not there."""
         ...
 
 
@@ -61,6 +62,8 @@ class MemoryMarkObjects:
 
     def version(self, key: str) -> MarkVersion:
         """See `MarkObjects.version`."""
+        if key not in self._written:
+            raise Transient(f"there is no mark {key}")
         written = self._written[key]
         return MarkVersion(self.store.objects[key].hex(), written, self.clock() - written)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from quintet.errors import Transient
+
 __all__ = [
     "FAILURES",
     "HOUR",
@@ -49,7 +51,9 @@ class StreamObjects(Protocol):
         """The names of the folders directly below `prefix`."""
         ...
 
-    def read(self, key: str) -> bytes: ...
+    def read(self, key: str) -> bytes:
+        """The content of an object. Raises Transient, also if it is not there."""
+        ...
 
 
 class EventStream(Protocol):
@@ -85,6 +89,8 @@ class MemoryStreamObjects:
 
     def read(self, key: str) -> bytes:
         """See `StreamObjects.read`."""
+        if key not in self.objects:
+            raise Transient(f"there is no object {key}")
         return self.objects[key]
 
 
