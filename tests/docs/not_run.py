@@ -34,7 +34,6 @@ NOT_RUN: dict[str, str] = {
     "docs/cookbook/": "tests/local/test_cookbook.py",
     "docs/deploy.md": "tests/clients/test_deploy_docs.py",
     "docs/exporters.md": "tests/docs/test_bring_your_model.py",
-    "docs/golden-rows.md": "tests/docs/test_bring_your_model.py",
     "docs/init.md: quintet init churn.onnx customers.csv --label churned": OWN,
     "docs/local-aws.md: quintet up                 # in the foreground; Ctrl-C stops it and every "
     "function": SERVES,

@@ -70,6 +70,18 @@ def test_links_into_pages_lead_to_headings(page: Path) -> None:
     assert lost == []
 
 
+@pytest.mark.parametrize(
+    "feature",
+    ["api", "async", "batch-many-files", "captures", "monitoring", "rollouts", "streaming"],
+)
+def test_a_feature_has_key_facts_how_to_test_it_and_questions(feature: str) -> None:
+    page = (ROOT / f"docs/{feature}.md").read_text(encoding="utf-8")
+    facts, tests, questions = map(
+        page.index, ("\n| Key fact | |\n", "\n## Test it\n", "\n## Questions\n")
+    )
+    assert facts < tests < questions
+
+
 def test_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     wanted = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / "README.md").read_text(), re.M))
