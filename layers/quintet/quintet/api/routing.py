@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NoReturn
 from urllib.parse import unquote
 
@@ -61,7 +61,6 @@ class Routes:
         for (method, route), (answer, failure) in table.items():
             self._methods.setdefault(route, {})[method] = answer
             self._failures[route.split("/")[1]] = failure
-        self._patterns = [(_pattern(route), route) for route in self._methods]
         self.find = lru_cache(maxsize=_REMEMBERED)(self._find)
 
     def _find(
@@ -74,8 +73,8 @@ class Routes:
         match, route = next(
             (
                 (match, route)
-                for pattern, route in self._patterns
-                if "" not in segments and (match := pattern.fullmatch(path))
+                for route in self._methods
+                if "" not in segments and (match := _pattern(route).fullmatch(path))
             ),
             (None, resource),
         )
@@ -126,6 +125,7 @@ def _segments(resource: str, parameters: Mapping[str, str]) -> list[str]:
     return found
 
 
+@cache  # made when a path is first compared with it: most requests are for the first route
 def _pattern(route: str) -> re.Pattern[str]:
     """A route as a regular expression for paths as they are sent.
 

@@ -5,7 +5,6 @@ tests/quintet/test_telemetry.py compares them with Powertools' output, field by 
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +17,9 @@ from quintet.telemetry.metrics import METRICS
 
 __all__ = ["TRACE", "StdoutTelemetry", "root_of", "template"]
 
-_LEVELS = {"INFO": logging.INFO, "WARNING": logging.WARNING, "ERROR": logging.ERROR}
+#: as in `logging`, which no cold start needs
+_LEVELS = {"NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+_LEVELS |= {"WARN": _LEVELS["WARNING"], "FATAL": _LEVELS["CRITICAL"]}
 _TRUE = ("1", "y", "yes", "t", "true", "on")
 #: the variable of Lambda's that names the trace of each invocation
 TRACE = "_X_AMZN_TRACE_ID"
@@ -41,7 +42,7 @@ class StdoutTelemetry:
         self._level = _level(environ)
         self._measures = measures
         #: whether neither lines of level INFO nor metrics are left out
-        self.writes_all = measures and self._level <= logging.INFO
+        self.writes_all = measures and self._level <= _LEVELS["INFO"]
         self.environ = environ
         self.clock = clock
         self._second, self._second_text = -1, ""  # of the last line
@@ -117,9 +118,8 @@ def _level(environ: Mapping[str, str]) -> int:
     """The lowest level that is written. Lambda's own setting overrides Powertools'."""
     for name in ("AWS_LAMBDA_LOG_LEVEL", "POWERTOOLS_LOG_LEVEL", "LOG_LEVEL"):
         if level := environ.get(name):
-            found = logging.getLevelName(level.upper())
-            return found if isinstance(found, int) else logging.INFO
-    return logging.INFO
+            return _LEVELS.get(level.upper(), _LEVELS["INFO"])
+    return _LEVELS["INFO"]
 
 
 def root_of(trace: str) -> str:

@@ -7,7 +7,6 @@ Here a usual request fills in a template of both documents; of any other, each d
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -410,5 +409,7 @@ def _failure(error: Exception) -> tuple[str, str, dict[str, Any]]:
 
 def _stack(error: BaseException) -> list[str]:
     """The stack of an error, without its message, which may quote the request."""
+    import traceback  # not at a cold start
+
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -97,6 +96,8 @@ class AwsClient:
         failure = ""
         for attempt in range(self._attempts):
             if attempt:
+                import random  # not at a cold start, which waits for nothing
+
                 self._sleep(random.uniform(0, self._backoff_seconds * 2 ** (attempt - 1)))
             try:
                 response = self._send(request, address, region, again)

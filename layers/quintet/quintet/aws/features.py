@@ -7,7 +7,6 @@ A value that `quintet features load` wrote also has `<name>@known`, when the tab
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
@@ -117,6 +116,8 @@ def read_items(
     items: list[dict[str, Any]] = []
     for attempt in range(ATTEMPTS):
         if attempt:
+            import random  # not at a cold start
+
             sleep(random.uniform(0, BACKOFF_SECONDS * 2**attempt))
         request = {"RequestItems": {table: {"Keys": keys, **options}}}
         answer = dynamodb_call(client, "BatchGetItem", request)

@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 CONDITION_FAILED = "ConditionalCheckFailed"
-_CODE = re.compile(rb"<Code>([\w.]+)</Code>")
+_CODE = rb"<Code>([\w.]+)</Code>"
 _CANCELLED = "TransactionCanceledException"
 # after these errors nothing was written, and a retry may succeed
 _THROTTLES = frozenset(
@@ -50,7 +50,7 @@ def error_name(response: AwsResponse) -> str:
 
 def error_code(response: AwsResponse) -> str:
     """The error's name in an XML protocol's response; the status if the response has no body."""
-    found = _CODE.search(response.body)
+    found = re.search(_CODE, response.body)
     return found[1].decode() if found else str(response.status)
 
 

@@ -21,7 +21,7 @@ _ABSENT = _DENIED | {"404", "405", "MethodNotAllowed", "NoSuchKey", "NoSuchVersi
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 #: statuses that S3 returns for a bucket in another region
 _ELSEWHERE = {301, 307, 400}
-_TOKEN = re.compile(rb"<NextContinuationToken>([^<]+)</NextContinuationToken>")
+_TOKEN = rb"<NextContinuationToken>([^<]+)</NextContinuationToken>"
 
 
 class Found(NamedTuple):
@@ -121,7 +121,7 @@ class S3:
         while True:
             page = self.send("GET", bucket, query=query)
             yield page
-            token = _TOKEN.search(page.body)
+            token = re.search(_TOKEN, page.body)
             if token is None:
                 return
             from html import unescape  # not at a cold start, which lists nothing

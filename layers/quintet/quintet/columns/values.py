@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Any
 
@@ -145,9 +144,11 @@ def _json_scalar(kind: str, value: Any) -> Any:
 
 
 def _cell_scalar(kind: str, value: Any) -> Any:
-    if isinstance(value, Decimal):
-        value = str(value)
     if not isinstance(value, str):
+        from decimal import Decimal
+
+        if isinstance(value, Decimal):
+            return _cell_scalar(kind, str(value))
         if kind != "O":
             return _json_scalar(kind, value)
         if is_missing(value):
@@ -178,6 +179,8 @@ def _integer(cell: str) -> int:
     number = float(cell)
     if not number.is_integer() or abs(number) > 2.0**64:  # infinite, or out of any dtype
         raise ValueError
+    from decimal import Decimal, InvalidOperation  # no request has such a cell
+
     try:
         exact = Decimal(cell.strip())
     except InvalidOperation:

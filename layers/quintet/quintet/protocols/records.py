@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Protocol
 
 import orjson
@@ -122,6 +121,8 @@ def failure(error: QuintetError | None, context: RequestContext) -> Response:
 
 def problem(error: QuintetError | None) -> dict[str, Any]:
     """An error as an RFC 9457 problem; it lists the first ten refused values."""
+    from http import HTTPStatus  # not at a cold start
+
     status = status_of(error)
     found: dict[str, Any] = {
         "type": "about:blank",
