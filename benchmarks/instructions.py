@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.instructions_child import REQUESTS
 
-__all__ = ["MARGIN", "main"]
+__all__ = ["MARGIN", "main", "write_model"]
 
 ROOT = Path(__file__).parents[1]
 STORED = Path(__file__).parent / "results" / "instructions.json"
@@ -27,15 +27,21 @@ STORED = Path(__file__).parent / "results" / "instructions.json"
 MARGIN = 0.08
 
 
-def count() -> dict[str, int]:
-    """The instructions of each part: of a call, or of a process up to its first answer."""
+def write_model(folder: Path) -> None:
+    """Write what `benchmarks.instructions_child` loads beside the graph into a folder."""
     from quintet.contract import to_dict
     from quintet_publish.kit import contract_of
 
+    package = ROOT / "models/fraud"
+    (folder / "contract.json").write_text(json.dumps(to_dict(contract_of(package))))
+    (folder / "golden.json").write_text((package / "golden.json").read_text())
+
+
+def count() -> dict[str, int]:
+    """The instructions of each part: of a call, or of a process up to its first answer."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        contract = to_dict(contract_of(ROOT / "models/fraud"))
-        (folder / "contract.json").write_text(json.dumps(contract))
+        write_model(folder)
         child = [sys.executable, "-m", "benchmarks.instructions_child", name]
         environ = {
             "PATH": os.environ["PATH"],
@@ -62,8 +68,8 @@ def count() -> dict[str, int]:
         return found
 
 
-#: what reading a bucket and writing a log load at least, of the standard library
-READS = "import decimal, http.client, json, logging, traceback, warnings"
+#: what reading a bucket loads at least, of the standard library
+READS = "import hashlib, hmac, json, socket, threading, urllib.parse"
 
 
 def count_floors() -> None:
@@ -73,7 +79,7 @@ def count_floors() -> None:
     floors = {
         "python, nothing": "pass",
         "numpy + onnxruntime + session + run": FLOOR,
-        "the same + HTTP client, JSON, log": FLOOR + READS,
+        "the same + sockets, JSON, hashes": FLOOR + READS,
     }
     environ = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,8 @@
 """The process whose instructions `benchmarks.instructions` counts.
 
-It loads what `predict` does, but for AWS's clients, and answers from ports in memory. After the
-cold start it scores a batch of a stream, too.
+It loads what `predict` does, but for AWS's clients, and answers from ports in memory. Its model is
+beside the code and, as where a caller waits, has two golden rows checked. After the cold start it
+scores a batch of a stream, too.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from quintet.contract import from_dict
 from quintet.features import FeatureCache, MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.protocols.registry import OIP, RECORDS
-from quintet.serving import Online, PredictionCache
+from quintet.serving import Online, PredictionCache, golden
 from quintet.serving.model_cache import ModelCache
 from quintet.serving.routes import MemoryRoutes, Route, Version
+from quintet.wiring.predict import EARLY_GOLDEN_ROWS
 
 coldstart.started()
 
@@ -44,16 +46,23 @@ RECORD = {
 
 
 class Loader:
-    """Loads the example model, with captures or without."""
+    """Loads the example model, with captures or without.
 
-    def __init__(self, contract: dict[str, Any]) -> None:
-        self.contract = contract
+    `folder` holds its contract and its golden rows as JSON.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.contract: dict[str, Any] = json.loads((folder / "contract.json").read_text())
+        vectors = golden.golden_from_dict(json.loads((folder / "golden.json").read_text()))
+        self.vectors = vectors.head(EARLY_GOLDEN_ROWS)
 
     def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
         """See `quintet.serving.model_cache.Loader.load`."""
         capture = self.contract["capture"] if model == "captured" else None
         contract = {**self.contract, "name": model, "capture": capture}
-        return OnnxModel(from_dict(contract), GRAPH.read_bytes())
+        loaded = OnnxModel(from_dict(contract), GRAPH.read_bytes())
+        assert golden.check(loaded, self.vectors) == []
+        return loaded
 
 
 def event(path: str, body: bytes, length: int | None = None) -> dict[str, Any]:
@@ -99,7 +108,7 @@ def records(model: str, rows: int) -> dict[str, Any]:
     return event(f"/models/{model}/predict", body)
 
 
-def streamed(contract: dict[str, Any], features: MemoryFeatures) -> Callable[[], None]:
+def streamed(loader: Loader, features: MemoryFeatures) -> Callable[[], None]:
     """What scores a batch of one record, from Lambda's event to its answer, without the writes."""
     from quintet.serving import ModelRoute
     from quintet.serving.predict import predict
@@ -107,7 +116,7 @@ def streamed(contract: dict[str, Any], features: MemoryFeatures) -> Callable[[],
     from quintet.streaming.decoding import decode
     from quintet.streaming.windows import MemoryWindows, advance
 
-    model = Loader(contract).load("plain", 1)
+    model = loader.load("plain", 1)
     record = {"model": "plain", "records": [{**RECORD, "placed": NOW}]}
     kinesis = {
         "partitionKey": "13509",
@@ -134,11 +143,8 @@ def streamed(contract: dict[str, Any], features: MemoryFeatures) -> Callable[[],
     return score
 
 
-def main() -> None:
-    """Answer, and call getppid before and after each part."""
-    folder = Path(sys.argv[1])
-    loader = Loader(json.loads((folder / "contract.json").read_text()))
-    store = MemoryFeatures()
+def answering(loader: Loader, store: MemoryFeatures) -> Callable[[dict[str, Any]], None]:
+    """What answers an event, with the features of a store."""
     for feature in from_dict(loader.contract).stored:
         store.put("customer_id", "13509", feature.name, 1.0, NOW - 30)
     versions = {1: Version(1, "d", "s", 1000, "now")}
@@ -166,6 +172,14 @@ def main() -> None:
         answered = gateway.respond(asked, routes, lambda: telemetry, lambda: "iam")
         assert answered["statusCode"] == 200, answered
 
+    return answer
+
+
+def main() -> None:
+    """Answer, and call getppid before and after each part."""
+    folder = Path(sys.argv[1])
+    loader, store = Loader(folder), MemoryFeatures()
+    answer = answering(loader, store)
     asked = {
         "records": records("plain", 1),
         "records, captured": records("captured", 1),
@@ -180,7 +194,7 @@ def main() -> None:
     os.getppid()
     ways: dict[str, Callable[[], None]] = {
         **{name: partial(answer, one) for name, one in asked.items()},
-        "stream, 1 record": streamed(loader.contract, store),
+        "stream, 1 record": streamed(loader, store),
     }
     for name, way in ways.items():
         for _ in range(WARM_UP):
