@@ -31,6 +31,7 @@ def outcome(body: bytes, objects: str) -> Any:
         b'{"records": [{"a": 1, "b": 2}, {"a": 1.5, "b": 2}], "partial": true}',
         b'{"records": [{"a": "x:y", "b": [1, {"c": {"d": 1}}]}]}',
         b'{"inputs": [{"name": "x", "parameters": {"p": 1}}], "id": "a"}',
+        b'{"inputs": [{"name": "x", "parameters": {"p": {"q": 1}}}], "parameters": 1}',
         b'{"records": ["aaaa", null, 1, [{"a": 1}]]}',
         b'{"records": {"a": 1}}',
         b'[{"a": 1}]',
@@ -52,6 +53,9 @@ def test_strict_bodies_are_read(body: bytes, pad: bytes) -> None:
         b'{"records": [{"bbb": 1}], "a": 1, "a": 2}',
         b'{"records": [{"b": {"a": 1, "a": 2}}]}',
         b'{"records": [{"b": [{"a": 1, "a": 2}]}]}',
+        b'{"records": [{"b": 1, "parameters": {"a": 1, "a": 2}}]}',
+        b'{"records": [{"b": 1}], "parameters": {"a": 1, "a": 2}}',
+        b'{"records": [{"b": 1, "parameters": [1]}], "parameters": {"a": 1, "a": 2}}',
     ],
 )
 def test_a_repeated_key_is_refused(body: bytes, pad: bytes) -> None:

@@ -152,7 +152,7 @@ def _caller(context: Mapping[str, Any], authorizer: Mapping[str, Any]) -> str:
         identity.get("cognitoIdentityId")
         or (_without_session(arn) if arn else None)
         or authorizer.get("principalId")
-        or (claims.get("sub") if isinstance(claims, Mapping) else None)
+        or (claims.get("sub") if isinstance(claims, dict) else None)
         or identity.get("apiKeyId")
     )
     return str(found or ANONYMOUS)

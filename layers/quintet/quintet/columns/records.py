@@ -125,8 +125,11 @@ class _RecordGroup:
         if count > 1:
             flat = rows[0] if batch.rows == 1 else list(chain.from_iterable(rows))
         if self._plain.issuperset(map(type, flat)):
-            with suppress(OverflowError):
+            try:  # without a context manager, which is three calls
                 matrix = flat_array(flat, self._dtype)
+            except OverflowError:
+                pass  # the value that is too large is looked for
+            else:
                 batch.stacked[self._names] = matrix.reshape(batch.rows, count)
                 return
         for position, feature in enumerate(self._features):

@@ -141,7 +141,9 @@ def _take_whole(contract: Contract, batch: Batch, graph_input: Input, tensor: Ar
     _check_dtype(graph_input.name, graph_input.dtype, tensor)
     names, flat = graph_input.names, graph_input.row_shape in _FLAT
     shape = (batch.rows, *graph_input.row_shape)
-    fits = len(tensor.shape) == len(shape) and _matches(shape, tensor.shape)
+    fits = tensor.shape == shape or (
+        len(tensor.shape) == len(shape) and _matches(shape, tensor.shape)
+    )
     if not fits and flat and tensor.size == np.prod(shape):
         tensor, fits = tensor.reshape(shape), True
     if not fits:

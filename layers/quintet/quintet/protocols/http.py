@@ -315,20 +315,26 @@ def parse_json(contract: Contract, body: bytes, objects: str = "") -> Any:
         long, colons = strict_json.has_long_number(body), strict_json.count(body, b":")
     else:
         long, colons = LONG_NUMBER in body.translate(DIGITS_TO_ZERO), body.count(b":")
-    if long or colons > _keys(value, objects):
+    if long or not _has_keys(value, objects, colons):
         strict_json.check(body, value)
     return value
 
 
-def _keys(value: Any, objects: str) -> int:
-    """The keys of an object and of the objects in its list `objects`, but not of what these hold.
+def _has_keys(value: Any, objects: str, colons: int) -> bool:
+    """Whether an object and the objects in its list `objects` have a key for each colon.
 
-    0 for any other value: see `parse_json`.
+    Their `parameters` count, too: those of a raw tensor hold its size. False for any other value:
+    see `parse_json`.
     """
     held = value.get(objects) if type(value) is dict else None
     if type(held) is not list or not _OBJECTS.issuperset(map(type, held)):
-        return 0
-    return len(value) + sum(map(len, held))
+        return False
+    keys = len(value) + sum(map(len, held))
+    if keys < colons:
+        parameters = [one["parameters"] for one in (value, *held) if "parameters" in one]
+        if _OBJECTS.issuperset(map(type, parameters)):
+            keys += sum(map(len, parameters))
+    return keys >= colons
 
 
 def check_count(contract: Contract, body: bytes, text: re.Pattern[bytes]) -> None:

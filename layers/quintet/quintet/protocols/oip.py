@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from quintet.errors import BadInput, NotFound, QuintetError, Transient, json_kind
@@ -35,7 +37,7 @@ def about(online: Online, request: Request, context: RequestContext) -> Response
 
 def infers(request: Request) -> bool:
     """Whether a request is an inference request."""
-    return request.method == "POST" and _path(request)[-1:] == ["infer"]
+    return request.method == "POST" and _path(request)[-1:] == ("infer",)
 
 
 def target(request: Request) -> tuple[str, int | None]:
@@ -60,11 +62,18 @@ def failure(error: QuintetError | None, context: RequestContext) -> Response:
     return Response(status, json_body({"error": text}), headers=headers)
 
 
-def _path(request: Request) -> list[str]:
-    return [part for part in request.parameters.get("proxy", "").split("/") if part]
+def _path(request: Request) -> Sequence[str]:
+    return _parts(request.parameters.get("proxy", ""))
 
 
-def _about(online: Online, request: Request, context: RequestContext, path: list[str]) -> object:
+@lru_cache(maxsize=256)
+def _parts(path: str) -> Sequence[str]:
+    return tuple(part for part in path.split("/") if part)
+
+
+def _about(
+    online: Online, request: Request, context: RequestContext, path: Sequence[str]
+) -> object:
     """Answer requests other than inference, including extensions that clients use."""
     match [request.method, *path]:
         case ["GET"]:
