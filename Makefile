@@ -28,13 +28,14 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
 	@touch $@
 
-# Each worker starts a local AWS of its own, so a file's tests stay on one of them.
-WORKERS ?= logical
+# Each worker starts a local AWS of its own, so a file's tests stay on one of them. Tests wait a third
+# of their time for what other processes do: one worker more than there are cores.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
 TESTS ?=
 # Many tests start processes, which compile every module that they import unless it is kept compiled.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: setup ## run every test, or those of TESTS, on WORKERS processes (default: one a core, at most 4)
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+test: setup ## run every test, or those of TESTS, on WORKERS processes (default: one a core and one, at most 4)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 fuzz: setup ## run the property tests ROUNDS times, with other examples each time
 	for round in $$(seq $(ROUNDS)); do \

@@ -36,6 +36,15 @@ JSONFileLoader.load_file = lambda self, file_path: _read_model(file_path)  # typ
 gc.set_threshold(20_000)
 
 
+#: the folders of long files: those that wait for other processes, then those that compute
+FIRST = ("tests/local/", "tests/clients/", "tests/simulation/", "tests/publish/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with long files: at the end short ones keep all workers busy until the last."""
+    items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in FIRST])
+
+
 def pytest_collection_finish() -> None:
     """Leave what is there before the first test out of garbage collections."""
     gc.collect()
@@ -51,7 +60,10 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """The whole of template.yaml, served on free ports for the session; a page may call its API."""
     state, options = tmp_path_factory.mktemp("local-aws"), (*FREE_PORTS, "--strict")
-    parameters = {"CorsOrigins": "https://shop.example", "SealedCaptures": "on"}
+    parameters = {
+        "CorsOrigins": "https://shop.example",
+        "SealedCaptures": "on",
+    }
     local = start_local_aws(state, parameters=parameters, options=options)
     yield local
     local.stop()
