@@ -63,6 +63,7 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     parameters = {
         "CorsOrigins": "https://shop.example",
         "SealedCaptures": "on",
+        "StreamWindowSeconds": "5",  # tests wait for windows to close
     }
     local = start_local_aws(state, parameters=parameters, options=options)
     yield local

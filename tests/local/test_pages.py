@@ -27,7 +27,8 @@ PAGES = [page for page in pages() if to_run(page)]
 @pytest.fixture
 def api_url(tmp_path: Path) -> Iterator[str]:
     """The API of an empty local AWS, of the folder in which the page is followed."""
-    local = start_local_aws(tmp_path / ".quintet")
+    parameters = {"StreamWindowSeconds": "5"}  # pages wait for windows to close
+    local = start_local_aws(tmp_path / ".quintet", parameters=parameters)
     yield local.api_url
     if local.process.poll() is None:
         local.stop()

@@ -53,6 +53,14 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     made.stop()
 
 
+@pytest.fixture
+def default_stage(tmp_path: Path) -> Iterator[LocalAws]:
+    """A local AWS with the template's own parameters."""
+    made = start_local_aws(tmp_path)
+    yield made
+    made.stop()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def called(local: LocalAws) -> Iterator[Receiver]:
     """What is listening at the endpoint for alerts."""
@@ -74,9 +82,11 @@ def readings(path: Path, count: int) -> Path:
     return path
 
 
-def test_an_alert_arrives_within_ten_seconds_at_the_default_settings(local_aws: LocalAws) -> None:
-    command(local_aws, "publish", str(ROOT / "models/sensor"))
-    alerts = Alerts(local_aws, "alerts-in-time")
+def test_an_alert_arrives_within_ten_seconds_at_the_default_settings(
+    default_stage: LocalAws,
+) -> None:
+    command(default_stage, "publish", str(ROOT / "models/sensor"))
+    alerts = Alerts(default_stage, "alerts-in-time")
     alerts.until("warm-up", 60, SECONDS)
     # by what the stream and the topic have recorded: arrival there, sending here
     assert 0 < alerts.until("cold-room", 60, SECONDS).recorded < 10
