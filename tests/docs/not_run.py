@@ -1,4 +1,4 @@
-"""The code blocks that tests/local/test_pages.py leaves out, each with its reason.
+"""The code blocks that tests/local/test_*page*.py leave out, each with its reason.
 
 A key is a block by its page and first line, or a page or folder for all of its blocks. A value is
 the test that runs it instead, or one of `REASONS`. Any other block is run: a new one too.

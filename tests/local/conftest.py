@@ -1,7 +1,9 @@
-"""What the tests of this folder share: a stack of tiny functions, and the checks of packages."""
+"""What the tests of this folder share: tiny functions, checks of packages, a page's own stage."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,3 +34,17 @@ def checked_once() -> Iterator[None]:
         patch.setattr(release, "read_check", read_check_once)
         patch.setattr(release, "load_check", load_check_once)
         yield
+
+
+@pytest.fixture
+def api_url(tmp_path: Path) -> Iterator[str]:
+    """The API of an empty local AWS, of the folder in which a page is followed."""
+    parameters = {"StreamWindowSeconds": "5"}  # pages wait for windows to close
+    local = start_local_aws(tmp_path / ".quintet", parameters=parameters)
+    yield local.api_url
+    if local.process.poll() is None:
+        local.stop()
+    else:  # the page has stopped it, and may have started another
+        quintet = str(Path(sys.executable).with_name("quintet"))
+        command = [quintet, "down", "--state", str(local.state)]
+        subprocess.run(command, check=True, capture_output=True)
