@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
+from quintet_local import memory
 from quintet_local.server import LocalAws, Settings
 from quintet_local.state import claim
 
@@ -33,6 +34,7 @@ def run(settings: Settings, ready: Callable[[LocalAws], None]) -> NoReturn:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # moto warns on each Map that it ignores the tolerance; docs/local-aws.md says so too
     logging.getLogger("moto.stepfunctions").setLevel(logging.ERROR)
+    memory.limit_arenas()
     stop = threading.Event()
     local = LocalAws(settings)
     gc.disable()  # it takes a sixth of the time to start, and finds nothing
@@ -67,3 +69,4 @@ def _tune() -> None:
     gc.freeze()
     gc.set_threshold(COLLECT)
     gc.enable()
+    memory.start()
