@@ -121,6 +121,7 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
         "StreamSpecification",
         "TableName",
         "Tags",
+        "TimeToLiveSpecification",
     ),
     "AWS::Events::Rule": (
         "Description",
@@ -286,9 +287,6 @@ NOTES: Mapping[str, Mapping[str, str]] = {
     "AWS::CloudWatch::Dashboard": {"": "no pages here: `quintet slo` shows budgets and burns"},
     "AWS::CodeDeploy::Application": {"": "an alias moves to a new version at once"},
     "AWS::CodeDeploy::DeploymentGroup": {"": "an alias moves to a new version at once"},
-    "AWS::DynamoDB::Table": {
-        "TimeToLiveSpecification": "kept, but nothing is deleted: expiry needs a condition"
-    },
     "AWS::Glue::Database": {"": "no Athena here: the tables of scores are not catalogued"},
     "AWS::IAM::ManagedPolicy": {"": "IAM is not enforced here"},
     "AWS::IAM::Policy": {"": "IAM is not enforced here"},

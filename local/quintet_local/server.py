@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quintet_local import api_errors, hooks, rest_api
+from quintet_local import api_errors, expiry, hooks, rest_api
 from quintet_local.alarming import Alarming
 from quintet_local.alarms import alarms_of
 from quintet_local.calls import AsyncCalls
@@ -161,6 +161,7 @@ class LocalAws:
         self._services.make(plan_, self.stack.machines, kept.material)
         self.kept = keeper.restore()
         keeper.start()
+        expiry.start()
         self._keeper = keeper
         self._logs.start(self.stack.filters, self._call)
         self._run(self._start_sources(api_socket, targets)).result()
