@@ -20,7 +20,7 @@ from urllib.parse import quote_plus
 from quintet_local.executions import named_and_few, renamed, staying_stopped
 from quintet_local.keeping import Place, noting_deletes, noting_puts, noting_updates
 from quintet_local.keys import by_id_or_arn, of_enabled_keys
-from quintet_local.map_runs import tolerating
+from quintet_local.map_runs import no_idle_workers, tolerating
 from quintet_local.metrics import by_points
 from quintet_local.names import ACCOUNT, arn
 from quintet_local.newest import newest_events, newest_notifications
@@ -199,6 +199,7 @@ def import_state_machines() -> None:
         del sys.modules[name]
     _start_executions()
     _end_maps_early()
+    _launch_workers()
     _keep_stops()
     _rename_starts()
 
@@ -209,6 +210,14 @@ def _end_maps_early() -> None:
     module = importlib.import_module(f"{place}.distributed_item_processor_worker")
     worker = module.DistributedItemProcessorWorker
     _replace(worker, "_eval_job", tolerating(worker._eval_job))
+
+
+def _launch_workers() -> None:
+    """Start no more workers of a map than it has items."""
+    place = "moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration"
+    module = importlib.import_module(f"{place}.inline_iteration_component")
+    component = module.InlineIterationComponent
+    _replace(component, "_launch_worker", no_idle_workers(component._launch_worker))
 
 
 def _keep_stops() -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["exceeds", "tolerating", "with_fractions"]
+__all__ = ["exceeds", "no_idle_workers", "tolerating", "with_fractions"]
 
 
 def with_fractions(definition: str) -> str:
@@ -38,6 +38,22 @@ def tolerating(evaluate: Callable[[Any, Any, Any], None]) -> Callable[[Any, Any,
             job.job_output = _too_many(env)
 
     return evaluate_child
+
+
+def no_idle_workers(launch: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap moto's start of a map's worker, a thread: as many are needed as there are items.
+
+    moto starts as many as may run at once, 40 for a run of one unit.
+    """
+
+    def launch_worker(component: Any, env: Any, eval_input: Any, job_pool: Any) -> Any:
+        launched = vars(job_pool).get("launched", 0)
+        if launched == job_pool._jobs_number:
+            return None
+        job_pool.launched = launched + 1
+        return launch(component, env=env, eval_input=eval_input, job_pool=job_pool)
+
+    return launch_worker
 
 
 def _too_many(env: Any) -> Exception:

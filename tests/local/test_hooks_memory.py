@@ -36,8 +36,15 @@ from quintet_local import hooks
 hooks.import_state_machines()
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
+started, start = [], threading.Thread.start
+def noted(thread):
+    started.append(thread.name)
+    start(thread)
+threading.Thread.start = noted
+
 each = {"StartAt": "One", "States": {"One": {"Type": "Pass", "End": True}}}
-definition = {"StartAt": "All", "States": {"All": {"Type": "Map", "End": True, "Iterator": each}}}
+state = {"Type": "Map", "End": True, "MaxConcurrency": 40, "Iterator": each}
+definition = {"StartAt": "All", "States": {"All": state}}
 backend = StepFunctionsParserBackend("us-east-1", "123456789012")
 role = "arn:aws:iam::123456789012:role/r"
 machine = backend.create_state_machine("m", json.dumps(definition), role)
@@ -50,11 +57,13 @@ while (execution.status == "RUNNING" or ended) and time.monotonic() < until:
     threads = [one for one in gc.get_objects() if isinstance(one, threading.Thread)]
     ended = [one for one in threads if one.ident and not one.is_alive()]
     del threads
-print(execution.status, len(ended))
+# a worker for each item, and a thread for each of their programs and for the whole
+workers = [name for name in started if name.endswith("(eval)")]
+print(execution.status, len(ended), len(workers), execution.output)
 """
 
 
-def test_threads_of_executions_are_freed_when_they_have_ended() -> None:
+def test_a_map_starts_a_thread_an_item_and_none_is_kept_when_it_has_ended() -> None:
     command = [sys.executable, "-c", THREADS]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout == "SUCCEEDED 0\n", done.stderr
+    assert done.stdout == "SUCCEEDED 0 7 [1, 2, 3]\n", done.stderr
