@@ -101,15 +101,18 @@ class Crowd:
                 thread.join()
 
     def settle(self, listener: Listener) -> None:
-        """Wait until what the last server took has ended, at most `PATIENCE`, and count."""
+        """Send what was not acknowledged, wait until all that the last server took has ended, at
+        most `PATIENCE`, and count.
+        """
+        for sender in self.senders:
+            for chosen in sender.due:
+                sender.send(*chosen)
         kills = [one.began for one in self.world.recorder.operations if one.does == "kill_server"]
         since = max(kills, default=0.0)
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and not self._settled(since, listener.heard):
             time.sleep(0.5)
         for sender in self.senders:
-            for chosen in sender.due:
-                sender.send(*chosen)
             sender.count()
         now = time.monotonic()
         self.world.recorder.add(Operation("finish", "campaign", now, now))
