@@ -50,16 +50,16 @@ role = "arn:aws:iam::123456789012:role/r"
 machine = backend.create_state_machine("m", json.dumps(definition), role)
 execution = backend.start_execution(machine.arn, "one", "[1, 2, 3]")
 until = time.monotonic() + 60
-ended = [0]
+def dead(one):
+    return isinstance(one, threading.Thread) and one.ident and not one.is_alive()
+ended = 1
 while (execution.status == "RUNNING" or ended) and time.monotonic() < until:
     time.sleep(0.05)
     gc.collect()
-    threads = [one for one in gc.get_objects() if isinstance(one, threading.Thread)]
-    ended = [one for one in threads if one.ident and not one.is_alive()]
-    del threads
+    ended = sum(bool(dead(one)) for one in gc.get_objects())  # a list of them would keep them
 # a worker for each item, and a thread for each of their programs and for the whole
 workers = [name for name in started if name.endswith("(eval)")]
-print(execution.status, len(ended), len(workers), execution.output)
+print(execution.status, ended, len(workers), execution.output)
 """
 
 
