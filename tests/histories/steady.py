@@ -28,7 +28,7 @@ EVERY = 5.0
 WARM_UP = 0.3
 #: how much each may grow: the server's memory in KiB an operation, all else over the time after
 #: the warm-up. The server's pool has up to 64 threads, one for each call of a peak, and each new
-#: environment has a thread of its own and some connections. A model that is published anew stays in
+#: environment has some connections. A model that is published anew stays in
 #: the memory of `predict` for a while. What leaks by the call grows by thousands in an hour
 BOUNDS = {
     "server KiB an operation": 10.0,
@@ -110,7 +110,10 @@ class Sampler:
     def _sample(self) -> Iterator[tuple[str, float]]:
         server = psutil.Process(self._stage.local.process.pid)
         yield "operations", self._operations()
-        for name, value in _used(server).items():
+        used = _used(server)
+        # asyncio has a thread for each environment, which waits for its end
+        used["threads"] -= len(self._stage.environments())
+        for name, value in used.items():
             yield f"server {name}", value
         scratch = self._stage.state / "scratch"
         yield "files of environments", sum(path.is_file() for path in scratch.rglob("*"))
