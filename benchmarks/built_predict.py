@@ -97,7 +97,8 @@ def _cpu(emulator: Emulator) -> float:
 def _ways(local: LocalAws, scratch: Path) -> dict[str, Way]:
     """Return the bare handler first, predict second; then each without the layers' `.pyc`."""
     function = built(ARCHITECTURE).functions["Predict"]
-    runtime, quintet = (layer / "python" for layer in function.layers)
+    layers = [layer / "python" for layer in function.layers]
+    runtime = next(layer for layer in layers if layer.parent.name == "RuntimeLayer")
     told = json.loads((local.state / "sam-env.json").read_text())["Predict"]
     variables = {name: value.replace(CONTAINERS_HOST, HOST) for name, value in told.items()}
     variables["QUINTET_PRELOAD"] = MODEL
@@ -105,7 +106,7 @@ def _ways(local: LocalAws, scratch: Path) -> dict[str, Way]:
     task.mkdir()
     (task / "app.py").write_text(BARE)
     sparse = {name: variables[name] for name in ("OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY")}
-    bare, predict = [task, runtime], [function.code, runtime, quintet]
+    bare, predict = [task, runtime], [function.code, *layers]
     return {
         "bare handler": Way(bare, sparse),
         "predict": Way(predict, variables),

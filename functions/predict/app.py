@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from quintet import coldstart
-from quintet.api import gateway
+from quintet.api import gateway, marshalling
 from quintet.errors import QuintetError
 from quintet.protocols.http import Request, Response
 from quintet.protocols.registry import protocol
@@ -71,6 +71,7 @@ ROUTES = gateway.Routes(
 
 if "QUINTET_PRELOAD" in os.environ:  # in Lambda's init, so that the first request is warm
     wiring.warm_predict()
+marshalling.use_orjson()
 coldstart.started()
 
 

@@ -77,6 +77,22 @@ def test_what_was_called_out_came_signed(house: House) -> None:
     assert came == [("alert", True), ("job", True)]
 
 
+def test_predict_reads_and_writes_by_orjson(house: House) -> None:
+    emulator = house.emulator("Predict")
+    payload = json.dumps(event("predict_oip_ready")).encode()
+    answer = emulator.post(payload)
+    assert b'"statusCode":200' in answer, "the runtime's own writes a space after each colon"
+    assert json.loads(answer) == emulator.invoke(event("predict_oip_ready"))
+
+
+def test_what_orjson_refuses_is_read_by_the_runtime(house: House) -> None:
+    emulator = house.emulator("Predict")
+    halved = {**event("predict_oip_ready"), "other": "\ud800"}
+    assert emulator.invoke(halved)["statusCode"] == 200
+    broken = json.loads(emulator.post(b'{"httpMethod": '))
+    assert broken["errorType"] == "Runtime.UnmarshalError"
+
+
 # ---- what must not pass ------------------------------------------------------------------------
 
 
