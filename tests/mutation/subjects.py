@@ -63,8 +63,13 @@ SUBJECTS = (
     Subject(
         "jobs",
         ("jobs/transitions.py", "jobs/sweep.py"),
-        ("jobs/test_worker.py", "jobs/test_poison.py", "jobs/test_sweep.py"),
-        every=12,
+        (
+            "jobs/test_worker.py",
+            "jobs/test_transitions.py",
+            "jobs/test_poison.py",
+            "jobs/test_sweep.py",
+        ),
+        every=4,
     ),
     Subject(
         "windows",

@@ -86,6 +86,15 @@ def test_jobs_past_their_deadline_expire_and_are_published() -> None:
     assert sorted(bench.notified()) == [("dead", "expired"), ("late", "expired")]
 
 
+def test_an_expiry_that_cannot_be_sent_is_counted_and_waits() -> None:
+    bench = Bench()
+    bench.put(logs("a", 1), logs("b", 1))
+    bench.clock.now = NOW + 3600
+    bench.notify = Down("a")
+    assert swept(bench) == Swept(expired=2, announced=1, failed=1)
+    assert set(bench.jobs.pending) == {("a", "expired")}
+
+
 def test_what_cannot_be_sent_stays_and_holds_nobody_up() -> None:
     bench = Bench()
     for number in range(250):
