@@ -1,19 +1,22 @@
 """predict's cold start compared with the minimum: python -m benchmarks.cold_start
 
-Each figure is the wall time of a fresh process, from its start to the end of its last step,
-medians of interleaved rounds with the page cache warm. predict's services are the local AWS's.
+Each figure is of a fresh process, from its start to the end of its last step: its wall time, and
+its processor time, which other work on the machine changes less. Medians of interleaved rounds with
+the page cache warm; ratios are of one round. predict's services are the local AWS's.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 from benchmarks.instructions import write_model
 from benchmarks.online_setup import MODEL, ROOT, environment, records, served_model
@@ -31,6 +34,7 @@ model = onnxruntime.InferenceSession({str(ROOT / "models" / MODEL / "model.onnx"
 rows = numpy.ones((1, tensor.shape[1]), dtype=numpy.float32)
 model.run(None, {{tensor.name: rows}})
 """
+FLOOR_NAME = "numpy + onnxruntime + session + run"
 IMPORT = "import app"
 ANSWER = """
 import json, sys
@@ -57,33 +61,45 @@ def main() -> None:
         asked = json.dumps(event("POST", f"/models/{MODEL}/predict", body))
         steps: dict[str, tuple[str, dict[str, str]]] = {
             "python, nothing": ("pass", lazy),
-            "numpy + onnxruntime + session + run": (FLOOR, lazy),
+            FLOOR_NAME: (FLOOR, lazy),
             "the same imports + boto3's clients": (BOTO3, lazy),
             "predict: import, which loads no onnxruntime": (IMPORT, lazy),
             "predict's code, the model beside it: first answer without AWS": (BESIDE, lazy),
             "predict: init (import, registry, model, golden rows)": (IMPORT, environ),
             "predict: init and first answer (stored features)": (ANSWER, environ),
         }
-        times: dict[str, list[float]] = {name: [] for name in steps}
+        times: dict[str, list[Took]] = {name: [] for name in steps}
         for round_number in range(ROUNDS + 1):
             for name, (script, variables) in steps.items():
-                seconds = run(script, variables, folder if script is BESIDE else asked)
+                took = run(script, variables, folder if script is BESIDE else asked)
                 if round_number:  # the first warms the page cache
-                    times[name].append(seconds)
+                    times[name].append(took)
+    floor = times[FLOOR_NAME]
     rows: list[dict[str, Any]] = [
-        {"process": name, **milliseconds(seconds, 50, 90)} for name, seconds in times.items()
+        {
+            "process": name,
+            **milliseconds([took.wall for took in took_all], 50, 90),
+            "of the floor": ratio(took_all, floor, "wall"),
+            "processor ms": round(median(took.processor for took in took_all) * 1000, 1),
+            "of the floor's": ratio(took_all, floor, "processor"),
+        }
+        for name, took_all in times.items()
     ]
-    floor = rows[1]["p50_ms"]
-    for row in rows:
-        row["of the floor"] = f"{row['p50_ms'] / floor:.2f}x"
     report(
         "cold_start", rows, f"{ROUNDS} rounds; model {MODEL}; .pyc as by default", write=given.write
     )
 
 
-def run(script: str, environ: dict[str, str], stdin: str) -> float:
-    """Return the seconds from a process's start to its script's end."""
-    started = time.perf_counter()
+class Took(NamedTuple):
+    """Seconds of a process: by the clock, and of all its threads on processors."""
+
+    wall: float
+    processor: float
+
+
+def run(script: str, environ: dict[str, str], stdin: str) -> Took:
+    """What a process takes from its start to its script's end."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     ended = subprocess.run(
         # exit at once: the interpreter's tear-down does not belong to a start
         [sys.executable, "-c", f"{script}\nimport os; os.write(1, b'.'); os._exit(0)"],
@@ -93,8 +109,16 @@ def run(script: str, environ: dict[str, str], stdin: str) -> float:
         text=True,
         check=True,
     )
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     assert ended.stdout.endswith(".")
-    return time.perf_counter() - started
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Took(seconds, used)
+
+
+def ratio(times: list[Took], floor: list[Took], of: str) -> str:
+    """The median of the rounds' ratios to the floor."""
+    pairs = zip(times, floor, strict=True)
+    return f"{median(getattr(took, of) / getattr(least, of) for took, least in pairs):.2f}x"
 
 
 def _path() -> str:
