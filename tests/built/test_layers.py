@@ -12,12 +12,17 @@ from tests.kits.local_aws import ROOT
 pytestmark = [pytest.mark.built, pytest.mark.parametrize("architecture", ARCHITECTURES)]
 
 LAYERS = ("RuntimeLayer", "ColumnarLayer", "SealingLayer", "CallersLayer", "QuintetLayer")
-BASE_MB, FUNCTION_MB = 95, 140
+BASE_MB, READER_MB, FUNCTION_MB = 90, 130, 140
 MACHINES = {"x86_64": "EM_X86_64", "arm64": "EM_AARCH64"}
 
 
 def test_the_base_layer_is_small(architecture: str) -> None:
     check_size("RuntimeLayer", [built(architecture).layer("RuntimeLayer")], BASE_MB * MB)
+
+
+def test_the_base_layer_is_small_with_the_reader(architecture: str) -> None:
+    layers = [built(architecture).layer(name) for name in ("RuntimeLayer", "ColumnarLayer")]
+    check_size("RuntimeLayer with ColumnarLayer", layers, READER_MB * MB)
 
 
 def test_a_function_is_small_with_its_layers(architecture: str) -> None:
