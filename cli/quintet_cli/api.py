@@ -60,7 +60,9 @@ class Api:
         try:
             response = self._pool.request(method, url, body=data, headers=dict(signed.headers))
         except urllib3.exceptions.HTTPError as error:
-            raise StageError(f"{url} cannot be reached: {error}") from error
+            raise StageError(
+                f"{url} cannot be reached: {error}", command="quintet doctor"
+            ) from error
         return Answer(response.status, dict(response.headers), _content(response.data))
 
     def _is_below(self, path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
+import shlex
 import sys
 from functools import cache
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
+from quintet_cli.interrupts import INTERRUPTED
 from quintet_cli.region import unify_region
 from quintet_local.loopback import bypass_proxies
 
@@ -129,6 +131,9 @@ COMMANDS = {
     ),
 }
 
+#: of every way to misuse options and arguments; Typer exports one that derives from it
+_UsageError: Any = typer.BadParameter.__mro__[2]
+
 #: names that commands had, which still work: docs/commands.md lists them
 FORMER = {("run",): ("runs", "start"), ("endpoints", "list"): ("endpoints", "ls")}
 
@@ -155,6 +160,16 @@ class _Commands(TyperGroup):
         self.commands = {
             name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()
         }
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            from quintet_cli.advice import after_interrupt
+            from quintet_local.failures import TRY
+
+            print(f"\ninterrupted\n{TRY}{after_interrupt(sys.argv[1:])}", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         for old, new in FORMER.items():
@@ -184,14 +199,32 @@ def _options(
 
 
 def main() -> None:
-    """Run the command; an expected error prints one line, not a traceback, and sets the status."""
+    """Run the command; one that fails says why and what to run next, and sets the status."""
     bypass_proxies(os.environ)
     unify_region(os.environ)
+    words = sys.argv[1:]
     try:
-        app()
+        status = app(standalone_mode=False)  # Typer's own messages end in a box, not a command
     except Exception as error:
-        from quintet_cli.failures import told  # not for every command: it needs the AWS SDK
-
-        if (status := told(error)) is None:
+        status = _failed(error, words)
+        if status is None:
             raise
-        sys.exit(status)
+    except KeyboardInterrupt:  # so early that nothing was begun
+        status = INTERRUPTED
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _failed(error: Exception, words: list[str]) -> int | None:
+    from quintet_cli.failures import told  # not for every command: it needs the AWS SDK
+
+    if not isinstance(error, (typer.Abort, _UsageError)):
+        return told(error, words)
+    from quintet_cli.advice import after_usage
+    from quintet_cli.terminal import tell
+
+    if isinstance(error, typer.Abort):
+        tell("no answer was given", shlex.join(["quintet", *words]))
+        return 1
+    if type(error).__name__ != "NoArgsIsHelpError":  # of that one the help was printed
+        tell(error.format_message(), after_usage(error, words))
+    return int(error.exit_code)

@@ -10,6 +10,7 @@ from typing import Any
 from arro3 import core
 
 from quintet.captures.tables import concat, write_parquet
+from quintet.errors import BadInput
 from quintet.formats.arrow import type_name
 from quintet.formats.writers import spreadsheet_texts, text_column, write_table
 from quintet_cli.stage import StageError
@@ -20,9 +21,9 @@ FORMS = ("parquet", "csv", "jsonl")
 
 
 def check_form(file: Path) -> None:
-    """Check that a file's name has the ending of a format. Raises StageError."""
+    """Check that a file's name has the ending of a format. Raises BadInput."""
     if _form(file) not in FORMS:
-        raise StageError(f"expected a file that ends in .parquet, .csv or .jsonl, got {file.name}")
+        raise BadInput.of("FILE", "a file that ends in .parquet, .csv or .jsonl", file.name)
 
 
 def joined(tables: Sequence[core.Table]) -> core.Table:
@@ -32,14 +33,18 @@ def joined(tables: Sequence[core.Table]) -> core.Table:
         StageError: there are no tables, or a column has another type in another version.
     """
     if not tables:
-        raise StageError("there are no captures in that time; --since takes an earlier one")
+        raise StageError(
+            "there are no captures in that time; --since takes an earlier one",
+            command="quintet captures query",
+        )
     kinds: dict[str, Any] = {}
     for name, kind in ((n, table[n].type) for table in tables for n in table.column_names):
         if kinds.setdefault(name, kind) != kind:
             one, other = type_name(kinds[name]), type_name(kind)
             raise StageError(
                 f"{name} is {one} in one version and {other} in another; export them apart, with "
-                "--since and --until"
+                "--since and --until",
+                command="quintet models",
             )
     return concat(tables)
 

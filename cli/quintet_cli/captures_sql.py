@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,7 +55,7 @@ def captures_view(objects: CaptureObjects, places: Sequence[Place]) -> Iterator[
         import duckdb
     except ImportError:
         raise StageError(
-            "SQL over captures needs DuckDB: pip install 'quintet-serving[captures]'"
+            "SQL over captures needs DuckDB", command=f"{sys.executable} -m pip install duckdb"
         ) from None
     with tempfile.TemporaryDirectory(prefix="quintet-captures-") as name:
         folder = Path(name)
@@ -75,4 +76,4 @@ def captures_view(objects: CaptureObjects, places: Sequence[Place]) -> Iterator[
                 connection.execute(_VIEW.replace("?", f"[{files}]"))
                 yield connection
             except duckdb.Error as error:
-                raise SqlError(str(error)) from error
+                raise SqlError(str(error), command="quintet captures query --help") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, WaiterError
 
+from quintet_cli.stacks import AGAIN
 from quintet_cli.stage import StageError
 from quintet_cli.usage_plans import UsagePlans
 
@@ -141,7 +142,9 @@ class Destroyer:
             waiter.wait(StackName=stack, WaiterConfig=WAIT)
         except WaiterError as error:
             why = "; ".join(self._failures(stack)) or str(error)
-            raise StageError(f"stack {self._name} cannot be deleted: {why}") from error
+            raise StageError(
+                f"stack {self._name} cannot be deleted: {why}", command=AGAIN
+            ) from error
         self._say(f"stack {self._name} deleted")
 
     def _failures(self, stack: str) -> list[str]:
@@ -204,4 +207,7 @@ class Destroyer:
         objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
         answer = self._s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
         for error in answer.get("Errors", []):
-            raise StageError(f"{bucket}/{error['Key']} cannot be deleted: {error['Message']}")
+            raise StageError(
+                f"{bucket}/{error['Key']} cannot be deleted: {error['Message']}",
+                command=AGAIN,
+            )

@@ -54,6 +54,10 @@ class Finding:
         return self.ok or self.note
 
 
+class Unlike(QuintetError):
+    """A pattern did not answer as it should."""
+
+
 class Doctor:
     """Checks a stage with a package that takes texts, published under the doctor's own name.
 
@@ -126,7 +130,7 @@ class Doctor:
             if job["state"] in ("DONE", "FAILED", "CANCELLED"):
                 break
         if job["state"] != "DONE":
-            raise StageError(f"the job is {job['state']}: {job.get('error')}")
+            raise Unlike(f"the job is {job['state']}: {job.get('error')}")
         self._same(job["result"]["body"]["predictions"][0])
         return "DONE, the same scores"
 
@@ -155,7 +159,7 @@ class Doctor:
                 break
         assert found is not None
         if found["status"] != "succeeded" or found["counts"]["scored"] != 2:
-            raise StageError(f"run {run.run} is {found['status']}: {found['counts']}")
+            raise Unlike(f"run {run.run} is {found['status']}: {found['counts']}")
         return f"run {run.run} succeeded, 2 rows scored"
 
     def clean_up(self) -> str:
@@ -210,24 +214,24 @@ class Doctor:
         """Poll until there is a result.
 
         Raises:
-            StageError: the time limit passed.
+            Unlike: the time limit passed.
         """
         deadline = time.monotonic() + self._seconds
         while time.monotonic() < deadline:
             yield
             time.sleep(POLL_SECONDS)
-        raise StageError(f"waited {self._seconds:.0f} s for {what}")
+        raise Unlike(f"waited {self._seconds:.0f} s for {what}")
 
     def _same(self, found: dict[str, Any]) -> None:
         ours, theirs = self._expected["probabilities"], found["probabilities"]
         apart = max(abs(ours[name] - theirs[name]) for name in ours)
         if found["label"] != self._expected["label"] or apart > TOLERANCE:
-            raise StageError(f"expected the scores of predict, {self._expected}, got {found}")
+            raise Unlike(f"expected the scores of predict, {self._expected}, got {found}")
 
     def _ok(self, answer: Answer, status: int) -> Answer:
         if answer.status != status:
             text = json.dumps(answer.body)[:300]
-            raise StageError(f"expected status {status}, got {answer.status}: {text}")
+            raise Unlike(f"expected status {status}, got {answer.status}: {text}")
         return answer
 
 

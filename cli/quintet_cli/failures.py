@@ -1,12 +1,10 @@
-"""How a failed command ends: one line that says why, and an exit status by the kind of failure."""
+"""How a failed command ends: why it failed, what to run next, and an exit status by its kind."""
 
 from __future__ import annotations
 
 from builtins import ConnectionError as OSConnectionError
 from collections.abc import Sequence
-from contextlib import suppress
 from enum import IntEnum
-from itertools import islice
 from pathlib import Path
 
 from botocore.exceptions import (
@@ -17,20 +15,16 @@ from botocore.exceptions import (
     NoCredentialsError,
     NoRegionError,
 )
-from rich.markup import escape
 
-from quintet.columns.names import suggestion
 from quintet.errors import ModelFailure, NotFound, QuintetError, Transient
+from quintet_cli.advice import beside, next_command
 from quintet_cli.stacks import NoStage, StageError, explained
-from quintet_cli.terminal import Console
+from quintet_cli.terminal import tell
 
-__all__ = ["Status", "reason_of", "status_of", "told"]
+__all__ = ["Status", "reason_of", "status_of", "told", "with_command"]
 
 #: the last parts of AWS's codes for what does not exist
 _MISSING = ("NotFound", "NotFoundException", "NoSuchKey", "NoSuchBucket", "DoesNotExist", "404")
-
-#: of so many files beside one that is missing the nearest name is looked for
-_NEIGHBOURS = 10_000
 
 
 class Status(IntEnum):
@@ -43,34 +37,45 @@ class Status(IntEnum):
     UNREACHABLE = 5
 
 
+#: what a command may end with; anything else is a defect
+EXPECTED = (QuintetError, StageError, BotoCoreError, ClientError, OSError)
+
+
 def reason_of(error: BaseException) -> str | None:
     """Why an expected error happened, in plain words; None for a defect."""
-    if not isinstance(error, (QuintetError, StageError, BotoCoreError, ClientError, OSError)):
+    if not isinstance(error, EXPECTED):
         return None
-    return explained(error) or explained(error.__cause__) or _of_file(error) or str(error)
+    return str(explained(error) or explained(error.__cause__) or _of_file(error) or error)
 
 
 def _of_file(error: BaseException) -> str | None:
     """What is wrong with a file that was named, and which one beside it may be meant."""
-    if not isinstance(error, OSError) or not isinstance(error.filename, (str, Path)):
+    if not isinstance(error, OSError) or error.strerror is None:
         return None
+    if not isinstance(error.filename, str | Path):
+        return str(error.strerror).lower()
     path = Path(error.filename)
     if not isinstance(error, FileNotFoundError):
-        return f"{path}: {str(error.strerror).lower()}"
-    beside: list[str] = []
-    with suppress(OSError):  # there may be no such folder, or nobody may list it
-        beside = [one.name for one in islice(path.parent.iterdir(), _NEIGHBOURS)]
-    return f"{path}: there is no such file{suggestion(path.name, beside)}"
+        return f"{path}: {error.strerror.lower()}"
+    near = beside(path)
+    return f"{path}: there is no such file{f'; do you mean {near}?' if near else ''}"
 
 
-def told(error: Exception) -> Status | None:
-    """Print an expected error, and return the exit status; None for a defect of the command."""
+def told(error: Exception, words: Sequence[str] = ()) -> Status | None:
+    """Print an expected error of `quintet words...`, and return the exit status.
+
+    None for a defect of the command.
+    """
     if (text := reason_of(error)) is None:
         return None
-    # quoted text may look like rich's markup; the terminal wraps lines
-    console = Console(stderr=True)
-    console.print(f"[red]error:[/red] {escape(text)}", highlight=False, soft_wrap=True)
+    tell(text, next_command(error, words))
     return status_of(error)
+
+
+def with_command(error: BaseException) -> str:
+    """Return the text of an error with the command that goes on, in one line."""
+    known = error if isinstance(error, StageError) else explained(error)
+    return f"{known}; `{known.command}`" if known else str(error)
 
 
 #: the status of an error by its kind; the first that fits

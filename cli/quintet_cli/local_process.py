@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import psutil
 
 from quintet_cli.stage import StageError
+from quintet_local.failures import TRY
 from quintet_local.state import FolderTaken, State, claim
 
 __all__ = ["is_running", "runs", "start", "stop"]
@@ -30,7 +32,7 @@ def start(state: Path, options: list[str]) -> dict[str, Any]:
     try:  # before overwriting the log of a running one
         os.close(claim(state))
     except FolderTaken as error:
-        raise StageError(str(error)) from error
+        raise StageError(str(error), command=error.command) from error
     output = state / "up.log"
     command = [sys.executable, "-m", "quintet_local", "--state", str(state), *options]
     with output.open("wb") as sink:
@@ -41,12 +43,15 @@ def start(state: Path, options: list[str]) -> dict[str, Any]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        found = _wait_for(process, state)
+        try:
+            found = _wait_for(process, state)
+        except KeyboardInterrupt:
+            process.kill()
+            raise
     page = found.health() if found else None
     if page is None:
         process.kill()
-        lines = output.read_text(errors="replace").strip().splitlines() or ["it did not start"]
-        raise StageError(lines[-1].removeprefix("error: "))
+        raise _failed(output)
     return page
 
 
@@ -75,6 +80,16 @@ def _wait_for(process: subprocess.Popen[bytes], state: Path) -> State | None:
             return found
         time.sleep(0.05)
     return None
+
+
+def _failed(output: Path) -> StageError:
+    """Return what a local AWS that did not start has said last."""
+    lines = output.read_text(errors="replace").strip().splitlines()
+    command = f"cat {quote(str(output))}"
+    if lines and lines[-1].startswith(TRY):
+        command = lines.pop().removeprefix(TRY)
+    why = lines[-1].removeprefix("error: ") if lines else "it did not start"
+    return StageError(why, command=command)
 
 
 def runs(pid: int) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quintet_cli.doctor import Finding
+from quintet_cli.failures import with_command
 from quintet_cli.project import outdated
 from quintet_cli.stacks import StageError, explained
 from quintet_local.template import TemplateError, parse, read
@@ -82,13 +83,13 @@ def _found(name: str, check: Check) -> Finding:
     try:
         ok, saw = True, check()
     except (StageError, TemplateError, BotoCoreError, ClientError, OSError) as error:
-        ok, saw = False, explained(error) or str(error)
+        ok, saw = False, with_command(error)
     return Finding(name, ok, saw, time.monotonic() - start)
 
 
 def _versions(folder: Path) -> str:
     if told := outdated(folder):
-        raise StageError(told)
+        raise StageError(told, command="quintet new shop-new")
     return f"Python {sys.version.split()[0]}"
 
 
@@ -100,8 +101,8 @@ def _ports() -> str:
             if error.errno != errno.EADDRINUSE:
                 raise
             raise StageError(
-                f"port {port} is taken by another program; serve on free ones: "
-                "`quintet up --detach --port 0 --api-port 0`"
+                f"port {port} is taken by another program; serve on free ones",
+                command="quintet up --detach --port 0 --api-port 0",
             ) from error
     return f"{' and '.join(map(str, PORTS))} are free"
 
@@ -112,7 +113,8 @@ def _disk(state: Path) -> str:
     if free < FREE_BYTES:
         raise StageError(
             f"{free / 1e9:.1f} GB are free at {place}, less than {FREE_BYTES / 1e9:g}; to delete "
-            f"what the local AWS keeps in {state}: `quintet up --fresh`"
+            f"what the local AWS keeps in {state}",
+            command="quintet up --fresh",
         )
     return f"{free / 1e9:,.0f} GB are free"
 
@@ -123,8 +125,8 @@ def _sam_build() -> str:
     ran = found and subprocess.run([found, "-V"], capture_output=True, text=True, check=False)
     if not ran or ran.returncode:
         raise StageError(
-            f"`sam build` needs {RUNTIME}, Lambda's runtime, on PATH; to install it: "
-            "`uv python install 3.13`"
+            f"`sam build` needs {RUNTIME}, Lambda's runtime, on PATH",
+            command="uv python install 3.13",
         )
     return f"{ran.stdout.strip()} at {found}"
 
@@ -133,8 +135,7 @@ def _credentials(client: Callable[..., Any]) -> str:
     try:
         return str(client("sts").get_caller_identity()["Arn"])
     except (BotoCoreError, ClientError) as error:
-        why = explained(error) or str(error)
-        raise StageError(f"{why}; `aws configure`, or `aws sso login`") from error
+        raise explained(error) or StageError(str(error), command="aws configure") from error
 
 
 def _quotas(stage: str) -> str:
@@ -145,10 +146,11 @@ def _quotas(stage: str) -> str:
     except FileNotFoundError as error:
         raise StageError(
             "there is no samconfig.toml here, whose parameters quotas are compared with: go to "
-            "the project's folder, or `quintet new DIR`"
+            "the project's folder, or write one out",
+            command="quintet new shop",
         ) from error
     except StageError as error:
-        raise StageError(f"{error}; then `make deploy STAGE={stage}`") from error
+        raise StageError(f"{error}; then", command=f"make deploy STAGE={stage}") from error
     return "; ".join(notes) or "the stage's parameters fit the account"
 
 
@@ -160,7 +162,9 @@ def _template(client: Callable[..., Any], stage: str, template: Path) -> str:
     deployed = parse(body, stack) if isinstance(body, str) else body
     if changed := differing(deployed, read(template)):
         names = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if changed[5:] else "")
-        raise StageError(f"{stack} is not as {template}: {names}; `make deploy STAGE={stage}`")
+        raise StageError(
+            f"{stack} is not as {template}: {names}", command=f"make deploy STAGE={stage}"
+        )
     return f"{stack} is as {template}"
 
 

@@ -48,24 +48,28 @@ def check(
     """
     settings = _settings(stage, config)
     stack = str(settings["stack_name"])
-    _check_name(stack)
-    values = _values(template, settings)
+    _check_name(stage, stack)
+    values = _values(stage, template, settings)
     _check_stack(stage, stack)
     found = judge(values, account_of(boto3.client, stack) if account is None else account)
     if found.refusals:
-        raise StageError("\n".join(found.refusals))
+        raise StageError("\n".join(found.refusals), command=f"make deploy STAGE={stage}")
     return Deployment(tuple(found.notes), _arguments(settings, found.overrides))
 
 
 def _settings(stage: str, config: Path) -> dict[str, Any]:
     stages = configured(config)
     if stage not in stages:
-        raise StageError(f"{config} has no stage {stage} to deploy: it has {', '.join(stages)}")
+        raise StageError(
+            f"{config} has no stage {stage} to deploy: it has {', '.join(stages)}",
+            command=f"make deploy STAGE={next(iter(stages), stage)}",
+        )
     settings = stages[stage]
     if f"Stage={stage}" not in overrides(settings):
         raise StageError(
             f"{config}: parameter_overrides of stage {stage} must have Stage={stage}, "
-            "or it would be named as the stage dev is"
+            "or it would be named as the stage dev is",
+            command=f"make deploy STAGE={stage}",
         )
     return settings
 
@@ -76,27 +80,29 @@ def overrides(settings: Mapping[str, Any]) -> list[str]:
     return shlex.split(given) if isinstance(given, str) else list(given)
 
 
-def _check_name(stack: str) -> None:
+def _check_name(stage: str, stack: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9-]*", stack):
         raise StageError(
             f"stack_name {stack}: expected lower-case letters, digits and hyphens, since buckets "
-            "and the database of the scores are named after it"
+            "and the database of the scores are named after it",
+            command=f"make deploy STAGE={stage}",
         )
     if len(stack) > MAX_STACK_NAME:
         raise StageError(
             f"stack_name {stack} has {len(stack)} characters, at most {MAX_STACK_NAME} fit: "
-            "the state machine is named after it"
+            "the state machine is named after it",
+            command=f"make deploy STAGE={stage}",
         )
 
 
-def _values(template: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+def _values(stage: str, template: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """Return every parameter's value, within CloudFormation's bounds."""
     given = dict(text.partition("=")[::2] for text in overrides(settings))
     try:
         unquoted = {name: value.strip('"') for name, value in given.items()}
         return parameters(read(template), unquoted)
     except (ParameterError, TemplateError) as error:
-        raise StageError(str(error)) from error
+        raise StageError(str(error), command=f"make deploy STAGE={stage}") from error
 
 
 def _check_stack(stage: str, stack: str) -> None:
@@ -105,24 +111,30 @@ def _check_stack(stage: str, stack: str) -> None:
     except (BotoCoreError, ClientError) as error:
         if "does not exist" in str(error):
             return
-        raise StageError(explained(error) or f"stack {stack}: {error}") from error
+        raise explained(error) or StageError(
+            f"stack {stack}: {error}", command=f"make deploy STAGE={stage}"
+        ) from error
     _judge(stage, stack, found["Stacks"][0])
 
 
 def _judge(stage: str, stack: str, found: Any) -> None:
     status = found["StackStatus"]
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-        raise StageError(f"stack {stack} is {status}: another deployment is under way, wait for it")
+        raise StageError(
+            f"stack {stack} is {status}: another deployment is under way, wait for it",
+            command=f"make deploy STAGE={stage}",
+        )
     if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
         raise StageError(
-            f"stack {stack} is {status} and cannot be deployed over: "
-            f"`quintet destroy --stage {stage}` removes it"
+            f"stack {stack} is {status} and cannot be deployed over; to remove it",
+            command=f"quintet destroy --stage {stage}",
         )
     outputs = {output["OutputKey"] for output in found.get("Outputs", [])}
     if outputs and not {"ApiUrl", "RegistryBucketName"} <= outputs:
         raise StageError(
             f"stack {stack} is another application's, whose resources would be deleted: "
-            "take another stack_name in samconfig.toml"
+            "take another stack_name in samconfig.toml",
+            command=f"make deploy STAGE={stage}",
         )
 
 

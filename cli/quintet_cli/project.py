@@ -64,7 +64,10 @@ def write_project(folder: Path) -> None:
         StageError: this is a clone, which has the project already.
     """
     if not _SHIPPED.is_dir():
-        raise StageError("this is an installation from a clone: the clone is the project")
+        raise StageError(
+            "this is an installation from a clone: the clone is the project",
+            command="quintet up --detach",
+        )
     if folder.exists() and any(folder.iterdir()):
         raise Conflict.of("DIR", "a folder that is empty or does not exist", str(folder))
     unwanted = shutil.ignore_patterns("__pycache__")

@@ -10,11 +10,12 @@ from quintet.aws.registry import Registry
 from quintet.aws.rollouts import Rollouts
 from quintet.columns import near_name
 from quintet.contract import Contract
-from quintet.errors import BadInput, NotFound
+from quintet.errors import NotFound, Refusal
 from quintet.serving.routes import Route
 from quintet_cli.stage import Stage
 
 __all__ = [
+    "Unpublished",
     "artifacts_of",
     "live_contract",
     "named_near",
@@ -40,12 +41,19 @@ def artifacts_of(stage: Stage) -> Artifacts:
     return Artifacts(stage.signed("s3"), stage.outputs["RegistryBucketName"])
 
 
-def unpublished(stage: Stage, model: str) -> BadInput:
-    """Return the NotFound of a model that is not on a stage; it suggests the nearest name."""
-    near = near_name(model[:80], registry_of(stage).models())
-    expected = f"one published on stage {stage.name}"
-    hint = f" (is it {near!r}?)" if near else ""
-    return NotFound.of("model", expected + hint, repr(model[:80]))
+class Unpublished(NotFound):
+    """A model is not on a stage; `near` is the name that may be meant."""
+
+    def __init__(self, stage: str, name: str, near: str | None) -> None:
+        hint = f" (is it {near!r}?)" if near else ""
+        expected = f"one published on stage {stage}{hint}"
+        super().__init__([Refusal(None, "model", expected, repr(name[:80]))])
+        self.name, self.near = name, near
+
+
+def unpublished(stage: Stage, model: str) -> Unpublished:
+    """Return the error of a model that is not on a stage; it suggests the nearest name."""
+    return Unpublished(stage.name, model, near_name(model[:80], registry_of(stage).models()))
 
 
 @contextmanager

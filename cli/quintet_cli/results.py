@@ -13,6 +13,8 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 
+from quintet_local.failures import TRY
+
 __all__ = ["Failed", "Json", "prints", "prints_lines", "shape_of"]
 
 P = ParamSpec("P")
@@ -21,12 +23,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else
 
 
 class Failed(Exception):
-    """A command has failed with a result: it is printed, then the command exits with `status`."""
+    """A command has failed with a result: it is printed, then the command exits with `status`.
 
-    def __init__(self, result: Any, status: int = 1) -> None:
+    `command` is what to run next; None if each line of the result says that itself.
+    """
+
+    def __init__(self, result: Any, status: int = 1, *, command: str | None) -> None:
         super().__init__(status)
         self.result = result
         self.status = status
+        self.command = command
 
 
 def prints(shape: Any) -> Callable[[Callable[P, Any]], Callable[P, None]]:
@@ -42,6 +48,10 @@ def prints(shape: Any) -> Callable[[Callable[P, Any]], Callable[P, None]]:
             result = command()
         except Failed as failed:
             write(failed.result)
+            if failed.command is not None:
+                from quintet_cli.advice import placed  # lazily: it needs the AWS SDK
+
+                print(f"{TRY}{placed(failed.command, sys.argv[1:])}", file=sys.stderr)
             raise typer.Exit(failed.status) from None
         write(result)
 

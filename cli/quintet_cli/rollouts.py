@@ -221,7 +221,10 @@ class StageRollouts:
     def _executions(self) -> StateMachineExecutions:
         machine = self._stage.outputs.get("RolloutStateMachineArn")
         if machine is None:
-            raise StageError(f"stage {self._stage.name} has no rollouts yet: deploy it again first")
+            raise StageError(
+                f"stage {self._stage.name} has no rollouts yet: deploy it again first",
+                command=f"make deploy STAGE={self._stage.name}",
+            )
         return StateMachineExecutions(self._stage.signed("states"), machine)
 
     def _is_judged(self, rollout: Rollout) -> bool:

@@ -62,7 +62,8 @@ def comparable_plans(store: ObjectStore, model: str, first: str, second: str) ->
         of = [f"{one.input.key} (version {one.input.version_id})" for one in plans]
         raise StageError(
             f"run {first} scored {of[0]}, and run {second} {of[1]}: expected runs over one "
-            f"input; `quintet runs start` scores an input again, with --version by another version"
+            f"input; `quintet runs start` scores an input again, with --version by another version",
+            command=f"quintet runs ls {model}",
         )
     return plans
 
@@ -127,7 +128,8 @@ def _outputs(table: core.Table, contract: Contract, run: str) -> dict[str, Array
         if missing := [name for name in names if name not in table.column_names]:
             raise StageError(
                 f"the scores of run {run} have no column {missing[0]}: the runs' versions answer "
-                "with different outputs and cannot be compared"
+                "with different outputs and cannot be compared",
+                command=f"quintet runs ls {contract.name}",
             )
         flat = [np.array(table[name].to_pylist(), dtype=dtype) for name in names]
         found[output.name] = np.stack(flat, axis=1)

@@ -38,9 +38,15 @@ def parquet_plan(store: ObjectStore, folder: RunPaths) -> Plan:
     body = store.get(folder.plan) if store.get(folder.manifest) else None
     plan = plan_from(body) if body else None
     if not isinstance(plan, Plan):
-        raise StageError(f"run {folder.run} of {folder.model} has not succeeded")
+        raise StageError(
+            f"run {folder.run} of {folder.model} has not succeeded",
+            command=f"quintet runs show {folder.model} {folder.run}",
+        )
     if plan.output != "parquet":
-        raise StageError(f"the scores of run {plan.run} are {plan.output}; expected parquet")
+        raise StageError(
+            f"the scores of run {plan.run} are {plan.output}; expected parquet",
+            command=f"quintet runs ls {folder.model}",
+        )
     return plan
 
 
@@ -80,8 +86,12 @@ class RunReader:
             known = self.plan(folder) is not None
             if not known:
                 route_of(self._stage, folder.model)
-            hint = f"`quintet runs watch {folder.model} {folder.run}`" if known else "no such run"
-            raise StageError(f"run {folder.run} has no report: {hint}")
+            raise StageError(
+                f"run {folder.run} has no report{' yet' if known else ': there is no such run'}",
+                command=f"quintet runs watch {folder.model} {folder.run}"
+                if known
+                else f"quintet runs ls {folder.model}",
+            )
         return found
 
     def pointers(self, model: str) -> list[dict[str, Any]]:
@@ -105,7 +115,10 @@ class RunReader:
         folders = [RunPaths(model, name) for name in self.names(model)]
         if not folders:
             route_of(self._stage, model)
-            raise StageError(f"no file was dropped for {model} yet; `quintet drop FILE {model}`")
+            raise StageError(
+                f"no file was dropped for {model} yet; `quintet drop FILE {model}` scores one",
+                command="quintet drop --help",
+            )
         return max(folders, key=self._started)
 
     def _started(self, folder: RunPaths) -> str:

@@ -55,10 +55,15 @@ def load_scores(stage: Stage, model: str, run: str | None, days: int) -> Loaded:
     plan = _plan(stage, store, model, run)
     contract = artifacts_of(stage).contract(plan.model, plan.version, plan.seal)
     if contract.entity is None:
-        raise StageError(f"model {model} has no entity key to look scores up by")
+        raise StageError(
+            f"model {model} has no entity key to look scores up by", command="quintet models"
+        )
     started = datetime.fromisoformat(plan.started).timestamp()
     if started + days * DAY <= time.time():
-        raise StageError(f"run {plan.run} was started over {days} days ago; keep it --days longer")
+        raise StageError(
+            f"run {plan.run} was started over {days} days ago; keep it --days longer",
+            command="quintet scores load --help",
+        )
     table = LatestTable(
         stage.signed("dynamodb", attempts=PATIENT),
         stage.outputs["ScoresTableName"],
@@ -80,7 +85,9 @@ def _plan(stage: Stage, store: S3ObjectStore, model: str, run: str | None) -> Pl
         pointer = current_run(model, None, cells)
         if pointer is None:
             route_of(stage, model)
-            raise StageError(f"no run of {model} has succeeded yet")
+            raise StageError(
+                f"no run of {model} has succeeded yet", command=f"quintet runs ls {model}"
+            )
         run = str(pointer["run"])
     return parquet_plan(store, RunPaths(model, run))
 

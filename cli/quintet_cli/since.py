@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import time
 
+from quintet.errors import BadInput, shown
 from quintet.formats.moments import moment_of
-from quintet_cli.stage import StageError
 
 __all__ = ["ahead", "moment"]
 
@@ -17,7 +17,7 @@ def moment(text: str | None, option: str) -> float:
     """The time of an option as epoch seconds: so long ago, or ISO 8601; None is the end of time.
 
     Raises:
-        StageError: it is neither.
+        BadInput: it is neither.
     """
     if text is None:
         return float("inf")
@@ -26,16 +26,15 @@ def moment(text: str | None, option: str) -> float:
     try:
         return moment_of(text)
     except ValueError:
-        raise StageError(
-            f"{option}: expected 30m, 12h, 7d or a time such as 2026-01-31T12:00, got {text!r}"
-        ) from None
+        expected = "30m, 12h, 7d or a time such as 2026-01-31T12:00"
+        raise BadInput.of(option, expected, shown(text)) from None
 
 
 def ahead(text: str, option: str, now: float) -> float:
     """The time of an option as epoch seconds: so long from now, or ISO 8601.
 
     Raises:
-        StageError: it is neither.
+        BadInput: it is neither.
     """
     if span := re.fullmatch(r"(\d{1,6})([mhd])", text):
         return now + int(span[1]) * _UNITS[span[2]]

@@ -19,26 +19,38 @@ from botocore.exceptions import (
 )
 
 __all__ = [
+    "AGAIN",
     "ENDPOINT",
-    "NO_CREDENTIALS",
     "NoStage",
     "StageError",
     "api_at",
     "configured",
     "explained",
+    "no_credentials",
     "stack_outputs",
 ]
 
 ENDPOINT = "AWS_ENDPOINT_URL"
-NO_CREDENTIALS = "no AWS credentials are configured: sign in, or set AWS_PROFILE"
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN = {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"}
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 
 
+#: the command that failed
+AGAIN = ""
+
+
 class StageError(Exception):
-    """The stage cannot be reached; the text says what to do."""
+    """A command cannot go on: the text says why, `command` is what to run next.
+
+    AGAIN is the failed one. Where a command of ours takes `--stage` and `--state`, those of the
+    failed one are added.
+    """
+
+    def __init__(self, text: str, *, command: str) -> None:
+        super().__init__(text)
+        self.command = command
 
 
 class NoStage(StageError):
@@ -65,16 +77,17 @@ def stack_outputs(stack: str) -> dict[str, str]:
         client = boto3.client("cloudformation")
         found: Any = client.describe_stacks(StackName=stack)["Stacks"][0]
     except (BotoCoreError, ClientError) as error:
-        if text := explained(error):
-            raise StageError(text) from error
+        if why := explained(error):
+            raise why from error
         if "does not exist" in str(error):
-            raise NoStage(_not_there(stack)) from error
-        raise StageError(f"stack {stack}: {error}") from error
+            raise _not_there(stack) from error
+        raise StageError(f"stack {stack}: {error}", command="quintet doctor") from error
     outputs = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
     if "ApiUrl" not in outputs:
         raise StageError(
             f"stack {stack} is {found['StackStatus']} and has no output ApiUrl: its deployment "
-            "did not end well, or it is another application's stack of that name"
+            "did not end well, or it is another application's stack of that name",
+            command=f"aws cloudformation describe-stack-events --stack-name {stack}",
         )
     return outputs
 
@@ -89,41 +102,63 @@ def api_at(endpoint: str, api_url: str) -> str:
     return f"{endpoint.rstrip('/')}/_aws/execute-api/{api}{parts.path}"
 
 
-def explained(error: BaseException | None) -> str | None:
-    """Return what to do about an error of credentials, region or network; None for any other."""
+def no_credentials() -> StageError:
+    """The error of a machine without AWS credentials."""
+    return StageError(
+        "no AWS credentials are configured: sign in, or set AWS_PROFILE", command="aws configure"
+    )
+
+
+def explained(error: BaseException | None) -> StageError | None:
+    """Return an error of credentials, region or network in plain words; None for any other."""
     match error:
         case NoRegionError():
-            return "no AWS region is configured: set AWS_REGION, or `region` in the profile"
+            return StageError(
+                "no AWS region is configured: set AWS_REGION, or `region` in the profile",
+                command="aws configure",
+            )
         case NoCredentialsError():
-            return NO_CREDENTIALS
+            return no_credentials()
         case ConnectionError() | HTTPClientError():
-            return f"{_place()} cannot be reached: {error}"
+            return StageError(
+                f"{_place()} cannot be reached: {error}",
+                command="quintet up --detach" if "//127.0.0.1:" in str(error) else "quintet doctor",
+            )
         case ClientError():
             return _refused(error)
     return None
 
 
-def _refused(error: ClientError) -> str | None:
+def _refused(error: ClientError) -> StageError | None:
     code = error.response.get("Error", {}).get("Code", "")
     if code in _EXPIRED:
-        return "the AWS credentials have expired: sign in again (`aws sso login`, or new keys)"
+        return StageError(
+            "the AWS credentials have expired: sign in again, or take new keys",
+            command="aws sso login",
+        )
     if code in _UNKNOWN:
-        return f"{_place()} does not know the AWS credentials ({code}): they are revoked, or wrong"
+        return StageError(
+            f"{_place()} does not know the AWS credentials ({code}): they are revoked, or wrong",
+            command="aws configure",
+        )
     if code in _DENIED:
-        return f"the AWS credentials are not allowed to do this: {error}"
+        return StageError(
+            f"the AWS credentials are not allowed to do this: {error}",
+            command="aws sts get-caller-identity",
+        )
     return None
 
 
-def _not_there(stack: str) -> str:
+def _not_there(stack: str) -> NoStage:
     stage = stack.removeprefix("quintet-")
     region = boto3.Session().region_name
     text = (
-        f"there is no stack {stack} in {region} of {_place()}: `make deploy STAGE={stage}` makes "
-        "it; if it was made, it is in another region or account (AWS_REGION, AWS_PROFILE)"
+        f"there is no stack {stack} in {region} of {_place()}; if it was made, it is in another "
+        "region or account (AWS_REGION, AWS_PROFILE)"
     )
     if ENDPOINT not in os.environ:
         text += f"; LocalStack is asked when {ENDPOINT} names it"
-    return text
+    return NoStage(text, command=f"make deploy STAGE={stage}")
 
 
 def _place() -> str:

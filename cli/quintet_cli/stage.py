@@ -19,11 +19,11 @@ from quintet.aws.client import ATTEMPTS, AwsClient
 from quintet.aws.signing import Credentials
 from quintet_cli.stacks import (
     ENDPOINT,
-    NO_CREDENTIALS,
     NoStage,
     StageError,
     api_at,
     configured,
+    no_credentials,
     stack_outputs,
 )
 
@@ -77,11 +77,11 @@ class Stage:
             stage = cls("local", found["api_url"], found["outputs"], found["endpoint_url"])
         except FileNotFoundError:
             raise NoStage(
-                f"no local AWS is running from {state}/ here; start one with `quintet up --detach`"
+                f"no local AWS is running from {state}/ here", command="quintet up --detach"
             ) from None
         except (KeyError, TypeError, ValueError) as error:
             raise StageError(
-                f"{state / 'local.json'} is damaged; `quintet up --detach` writes it again"
+                f"{state / 'local.json'} is damaged", command="quintet up --detach"
             ) from error
         address = urlsplit(str(stage.endpoint_url))
         try:  # a killed one leaves its file behind
@@ -89,7 +89,8 @@ class Stage:
         except ConnectionRefusedError:
             raise NoStage(
                 f"the local AWS of {state}/ is not running any more: nothing answers at "
-                f"{stage.endpoint_url}; `quintet up --detach` starts it, without its former data"
+                f"{stage.endpoint_url}",
+                command="quintet up --detach",
             ) from None
         except (OSError, ValueError):  # whoever uses it says why it cannot be reached
             pass
@@ -127,7 +128,7 @@ class Stage:
         """
         found = self._session.get_credentials()
         if found is None:
-            raise StageError(NO_CREDENTIALS)
+            raise no_credentials()
         return found
 
     def client(self, service: str) -> Any:

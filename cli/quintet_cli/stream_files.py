@@ -109,7 +109,7 @@ def read_records(
         number, _ = numbered[refusal.row or 0]
         told.append((number, refusal._replace(row=None, field=f"line {number}, {refusal.field}")))
     if told:
-        raise BadInput(refusal for _, refusal in sorted(told, key=itemgetter(0)))
+        raise BadInput(_alike(sorted(told, key=itemgetter(0))))
     return [
         Line(str(number) if key is None else key_of(record[key]), record, number)
         for (number, _), record in zip(numbered, records, strict=True)
@@ -141,13 +141,27 @@ def check_sizes(lines: Sequence[Line], packer: Packer, now: float) -> None:
     """
     sizes = ((line.number, size_of(line.key, packer.pack(line, now))) for line in lines)
     expected = f"at most {RECORD_BYTES:,} bytes, the partition key with it"
-    refusals = [
-        Refusal(None, f"line {number}", expected, f"{size:,}")
+    told = [
+        (number, Refusal(None, f"line {number}", expected, f"{size:,}"))
         for number, size in sizes
         if size > RECORD_BYTES
     ]
-    if refusals:
-        raise BadInput(refusals)
+    if told:
+        raise BadInput(_alike(told))
+
+
+def _alike(told: Sequence[tuple[int, Refusal]]) -> list[Refusal]:
+    """The first refusal of each field and expectation, with the number of others like it."""
+    groups: dict[tuple[str, str], list[tuple[int, Refusal]]] = {}
+    for number, refusal in told:
+        place = refusal.field.removeprefix(f"line {number}")
+        groups.setdefault((place, refusal.expected), []).append((number, refusal))
+    found = []
+    for (place, _), (first, *others) in groups.items():
+        number, refusal = first
+        like = f" and {len(others):,} like it" if others else ""
+        found.append(refusal._replace(field=f"line {number}{like}{place}"))
+    return found
 
 
 def _key_of(content: bytes, key: str | None) -> str | None:

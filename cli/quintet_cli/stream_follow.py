@@ -52,8 +52,9 @@ def follow_sent(
         if left and clock() > seen_at + QUIET_SECONDS:
             raise StageError(
                 f"nothing was seen for {QUIET_SECONDS:.0f} s, and not the last record of "
-                f"{', '.join(sorted(left))}: rows that repeat an id are left out; `quintet stream "
-                "status` shows how far the function is behind"
+                f"{', '.join(sorted(left))}: rows that repeat an id are left out, or the function "
+                "is behind",
+                command="quintet stream status",
             )
         sleep(POLL_SECONDS)
 

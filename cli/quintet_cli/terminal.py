@@ -12,10 +12,13 @@ from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType
+from rich.markup import escape
 from rich.segment import Segment
 from rich.table import Table
 
-__all__ = ["Console", "visible"]
+from quintet_local.failures import TRY
+
+__all__ = ["Console", "tell", "visible"]
 
 #: control characters except line ends and tabs, marks that change the direction of text, and
 #: surrogates, which cannot be sent to any terminal
@@ -64,6 +67,13 @@ class Console(RichConsole):
                 yield segment
             else:
                 yield Segment(visible(segment.text), segment.style)
+
+
+def tell(text: str, command: str) -> None:
+    """Print why a command failed, and what to run next: it is the last line, alone."""
+    # quoted text may look like rich's markup; the terminal wraps lines
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[red]error:[/red] {escape(text)}\n[dim]{TRY}[/dim]{escape(command)}")
 
 
 def _listed(table: Table) -> Table:

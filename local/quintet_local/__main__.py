@@ -7,12 +7,11 @@ import os
 import sys
 from pathlib import Path
 
+from quintet_local.failures import TRY, CannotStart, command_of
 from quintet_local.faults import OFF, FaultError, load
-from quintet_local.kept import KeptError
 from quintet_local.loopback import bypass_proxies
 from quintet_local.run import run
-from quintet_local.server import LocalAws, Settings, StartError
-from quintet_local.state import FolderTaken
+from quintet_local.server import LocalAws, Settings
 from quintet_local.strict import Strictness
 from quintet_local.template import TemplateError
 
@@ -44,8 +43,8 @@ def main() -> None:
             fresh=given.fresh,
         )
         run(settings, _ready)
-    except (FaultError, FolderTaken, KeptError, OSError, StartError, TemplateError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+    except (CannotStart, FaultError, OSError, TemplateError) as error:
+        print(f"error: {error}\n{TRY}{command_of(error)}", file=sys.stderr, flush=True)
         os._exit(1)  # returning would hang: a half-started server still has threads
 
 

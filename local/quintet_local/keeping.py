@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from quintet_local import streams, usage_plans
-from quintet_local.kept import EMPTY_ANEW, Kept, KeptError
+from quintet_local.kept import DELETES, EMPTY_ANEW, Kept, KeptError
 from quintet_local.names import ACCOUNT, REGION
 from quintet_local.tables import ONE_CALL, put_back
 from quintet_local.wsgi import WsgiApplication
@@ -226,7 +226,8 @@ class Keeper:
             if missing := [key for key in table.table_key_attrs if key not in attributes]:
                 raise KeptError(
                     f"{self._kept.path} has items of table {name} without its key "
-                    f"{', '.join(missing)}, which the template names now: {EMPTY_ANEW}"
+                    f"{', '.join(missing)}, which the template names now; {DELETES}",
+                    command=EMPTY_ANEW,
                 )
             hash_key, *rest = (DynamoType(attributes[key]) for key in table.table_key_attrs)
             put_back(table, Item(hash_key, rest[0] if rest else None, attributes))

@@ -11,14 +11,18 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-__all__ = ["EMPTY_ANEW", "Kept", "KeptError"]
+from quintet_local.failures import CannotStart
+
+__all__ = ["DELETES", "EMPTY_ANEW", "Kept", "KeptError"]
 
 #: of the tables below and of what their JSON holds; raised with every change of either
 SCHEMA = 1
 _PART = 16 << 20  # an object's bytes are split: SQLite has values of up to 1 GB
-EMPTY_ANEW = "`quintet up --fresh` deletes what is kept and starts empty"
+EMPTY_ANEW = "quintet up --detach --fresh"
+DELETES = "--fresh deletes what is kept and starts empty"
 _TABLES = (
     "CREATE TABLE items (name TEXT, key TEXT, item TEXT, PRIMARY KEY (name, key)) WITHOUT ROWID",
     # in the order of an object's versions
@@ -30,8 +34,8 @@ _TABLES = (
 )
 
 
-class KeptError(Exception):
-    """What was kept cannot be used; the text says what to do."""
+class KeptError(CannotStart):
+    """What was kept cannot be used."""
 
 
 class Kept:
@@ -64,8 +68,9 @@ class Kept:
                 self._db.execute(f"PRAGMA user_version = {SCHEMA}")
         elif version != SCHEMA:
             raise KeptError(
-                f"{self.path} is of version {version}, this local AWS reads version {SCHEMA}: "
-                f"{EMPTY_ANEW}"
+                f"{self.path} is of version {version}, this local AWS reads version {SCHEMA}; "
+                f"{DELETES}",
+                command=EMPTY_ANEW,
             )
 
     @contextmanager
@@ -76,10 +81,13 @@ class Kept:
         except sqlite3.OperationalError as error:  # the disk, not the content
             raise KeptError(
                 f"{self.path} cannot be used ({error}): free space, or take another folder "
-                f"with --state"
+                f"with --state",
+                command=f"df -h {quote(str(self.path.parent))}",
             ) from error
         except sqlite3.DatabaseError as error:
-            raise KeptError(f"{self.path} is damaged ({error}): {EMPTY_ANEW}") from error
+            raise KeptError(
+                f"{self.path} is damaged ({error}); {DELETES}", command=EMPTY_ANEW
+            ) from error
 
     def close(self) -> None:
         self._db.close()

@@ -22,6 +22,7 @@ from quintet_local.alarms import alarms_of
 from quintet_local.calls import AsyncCalls
 from quintet_local.environment import Outcome
 from quintet_local.events import Events
+from quintet_local.failures import CannotStart
 from quintet_local.faults import OFF, FaultPlan, Faults
 from quintet_local.faulty_calls import FaultyCalls
 from quintet_local.front import Front, MotoServices
@@ -62,8 +63,8 @@ RUNTIME_BODY = 16 * 1024 * 1024
 log = logging.getLogger(__name__)
 
 
-class StartError(Exception):
-    """The local AWS cannot start; the text says what to do."""
+class StartError(CannotStart):
+    """A port is taken, or the plan of faults does not fit."""
 
 
 @dataclass(frozen=True)
@@ -341,8 +342,8 @@ def _bind(port: int, option: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise StartError(
-            f"port {port} is taken: `quintet down` stops a local AWS that runs from here, "
-            f"{option} takes another port (0: a free one)"
+            f"port {port} is taken; {option} takes another port (0: a free one)",
+            command="quintet up --detach --port 0 --api-port 0",
         ) from error
     return listener
 
@@ -351,4 +352,7 @@ def _check_faults(plan: FaultPlan, stack: Stack) -> None:
     known = {function.logical_id for function in stack.functions.values()}
     unknown = sorted({*plan.kills.functions} - known)
     if unknown:
-        raise StartError(f"the fault plan kills {', '.join(unknown)}: no such function")
+        raise StartError(
+            f"the fault plan kills {', '.join(unknown)}: no such function",
+            command="quintet up --detach",
+        )

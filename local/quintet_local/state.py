@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from quintet_local.failures import CannotStart
+
 __all__ = ["HEALTH", "PERMISSIONS", "SAM_ENV", "FolderTaken", "State", "claim"]
 
 HEALTH = "/_quintet/health"
@@ -71,8 +73,8 @@ class State:
         return page if page.get("pid") == self.pid else None
 
 
-class FolderTaken(Exception):
-    """The folder belongs to another local AWS, or is unusable; the text says what to do."""
+class FolderTaken(CannotStart):
+    """The folder belongs to another local AWS, or is unusable."""
 
 
 def claim(folder: Path) -> int:
@@ -89,16 +91,21 @@ def claim(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise FolderTaken(f"{folder}: {error.strerror}; --state takes another folder") from error
+        raise FolderTaken(
+            f"{folder}: {error.strerror}; --state takes another folder",
+            command='quintet up --detach --state "$HOME/.quintet"',
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         state = State.read(folder)
-        doing = (
-            f"runs from {folder} already, at {state.endpoint_url}: `quintet down` stops it"
+        doing, command = (
+            (f"runs from {folder} already, at {state.endpoint_url}", "quintet down")
             if state
-            else f"is starting from {folder}: wait for it"
+            else (f"is starting from {folder}: wait for it", "quintet status")
         )
-        raise FolderTaken(f"a local AWS {doing}; --state takes another folder") from None
+        raise FolderTaken(
+            f"a local AWS {doing}; --state takes another folder", command=command
+        ) from None
     return descriptor

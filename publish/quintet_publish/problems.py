@@ -6,12 +6,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from quintet.errors import QuintetError
+from quintet.columns.names import near_name, suggestion
+from quintet.errors import BadInput, QuintetError, Refusal
 
-__all__ = ["MAX_PROBLEMS", "PackageError", "Problem", "first_problems"]
+__all__ = ["MAX_PROBLEMS", "PackageError", "Problem", "UnknownColumn", "first_problems"]
 
 MAX_PROBLEMS = 20  # problems listed per package
+MAX_COLUMNS = 12  # columns of a sample named in a refusal
 MAX_TEXT = 500  # characters per problem: names and shapes in it can have any length
+
+
+class UnknownColumn(BadInput):
+    """A sample has no such column; `near` is the one that may be meant."""
+
+    def __init__(self, field: str, name: str, columns: Sequence[str]) -> None:
+        expected = f"one of {', '.join(columns[:MAX_COLUMNS])}{suggestion(name, columns)}"
+        super().__init__([Refusal(None, field, expected, name)])
+        self.name, self.near = name, near_name(name[:200], columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from quintet.errors import BadInput, Conflict, ModelFailure, NotFound, Transient
 from quintet_cli.app import COMMANDS, FORMER, app, loaded
 from quintet_cli.failures import Status, status_of, told
-from quintet_cli.stacks import NoStage, StageError
+from quintet_cli.stacks import AGAIN, NoStage, StageError
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,7 +68,10 @@ UNREACHED = EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (StageError("the run ended without a report"), Status.FAILED),
+        (
+            StageError("the run ended without a report", command="quintet runs ls churn"),
+            Status.FAILED,
+        ),
         (ModelFailure("the model failed"), Status.FAILED),
         (OSError("disk full"), Status.FAILED),
         (aws_error("ValidationException"), Status.FAILED),
@@ -81,39 +84,17 @@ UNREACHED = EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
         (PermissionError("orders.csv"), Status.REFUSED),
         (aws_error("AccessDenied"), Status.REFUSED),
         (Transient("dynamodb did not answer"), Status.UNREACHABLE),
-        (NoStage("no local AWS is running"), Status.UNREACHABLE),
+        (NoStage("no local AWS is running", command="quintet up --detach"), Status.UNREACHABLE),
         (NoCredentialsError(), Status.UNREACHABLE),
         (UNREACHED, Status.UNREACHABLE),
         (ConnectionRefusedError("127.0.0.1:9"), Status.UNREACHABLE),
-        (because(StageError("no answer"), UNREACHED), Status.UNREACHABLE),
-        (because(StageError("denied"), aws_error("AccessDenied")), Status.REFUSED),
+        (because(StageError("no answer", command=AGAIN), UNREACHED), Status.UNREACHABLE),
+        (because(StageError("denied", command=AGAIN), aws_error("AccessDenied")), Status.REFUSED),
     ],
     ids=lambda value: value.name if isinstance(value, Status) else type(value).__name__,
 )
 def test_the_exit_status_of_a_failure(error: Exception, status: Status) -> None:
     assert status_of(error) == status
-
-
-def test_an_expected_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(NotFound.of("model", "a published model", "[red]x")) == Status.NOT_FOUND
-    told_lines = capsys.readouterr().err
-    assert told_lines == "error: model: expected a published model, got [red]x\n"
-
-
-def test_a_file_that_is_missing_is_named_with_the_one_that_may_be_meant(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "customers.csv").touch()
-    for name, near in (("custmers.csv", "; do you mean customers.csv?"), ("x.onnx", "")):
-        missing = tmp_path / name
-        with pytest.raises(FileNotFoundError) as raised:
-            missing.stat()
-        assert told(raised.value) == Status.NOT_FOUND
-        assert capsys.readouterr().err == f"error: {missing}: there is no such file{near}\n"
-    with pytest.raises(IsADirectoryError) as folder:
-        tmp_path.read_bytes()
-    assert told(folder.value) == Status.FAILED
-    assert capsys.readouterr().err == f"error: {tmp_path}: is a directory\n"
 
 
 def test_a_defect_is_not_told() -> None:

@@ -33,6 +33,7 @@ from quintet.captures.sealing import MemoryKeys, Sealer
 from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import read_parquet
 from quintet.contract import Capture
+from quintet.errors import BadInput
 from quintet.feedback.erasure import Erased as ErasedFeedback
 from quintet_cli.app import app
 from quintet_cli.captures_files import check_form, joined, write_rows
@@ -214,7 +215,7 @@ def test_captures_are_exported(tmp_path: Path, name: str) -> None:
 
 
 def test_an_export_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match=r"ends in .parquet, .csv or .jsonl, got a.txt"):
+    with pytest.raises(BadInput, match=r"ends in .parquet, .csv or .jsonl, got a.txt"):
         check_form(tmp_path / "a.txt")
     with pytest.raises(StageError, match="no captures in that time"):
         joined([])

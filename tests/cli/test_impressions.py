@@ -114,10 +114,10 @@ def test_damaged_feedback_is_named_and_the_other_counts(stand: Stand, tmp_path: 
 def test_what_cannot_be_exported_or_evaluated_is_refused_with_what_to_do(stand: Stand) -> None:
     assert stand.run("export", code=1) == (
         "no impressions of ranker in that time whose window for feedback is closed; 0 have an open "
-        "one (--open), and --since takes an earlier time"
+        "one (--open); --since takes an earlier time"
     )
     assert stand.run("export", "-o", "shown.txt", code=1) == (
-        "expected a file that ends in .parquet, .csv or .jsonl, got shown.txt"
+        "FILE: expected a file that ends in .parquet, .csv or .jsonl, got shown.txt"
     )
     assert stand.run("evaluate", "--version", "9", code=1) == (
         "version: expected a published version of ranker (1, 2), got 9"

@@ -119,7 +119,7 @@ def test_a_stage_without_its_parameter(config: Path) -> None:
     ("status", "told"),
     [
         ("UPDATE_IN_PROGRESS", "another deployment is under way, wait for it"),
-        ("ROLLBACK_COMPLETE", "`quintet destroy --stage dev` removes it"),
+        ("ROLLBACK_COMPLETE", "cannot be deployed over; to remove it"),
     ],
 )
 def test_a_stack_that_cannot_be_changed(status: str, told: str, url: str, config: Path) -> None:

@@ -44,7 +44,7 @@ def add(numbers: list[int], most: int = 10) -> Sum:
     print(f"it is {found.total}")
     print("a question", file=sys.stderr)
     if found.total > most:
-        raise Failed(found, 4)
+        raise Failed(found, 4, command="quintet status")
     return found
 
 
@@ -71,6 +71,7 @@ def count(most: int) -> Iterator[Sum]:
 def test_text_or_json_is_printed_and_never_both(arguments: str, printed: str, status: int) -> None:
     found = CliRunner().invoke(app, arguments.split())
     assert (found.stdout, found.exit_code) == (printed, status)
+    assert found.stderr.removeprefix("a question\n") == ("try: quintet status\n" if status else "")
 
 
 def test_a_command_that_is_called_prints_its_text(capsys: pytest.CaptureFixture[str]) -> None:

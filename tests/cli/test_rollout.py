@@ -51,7 +51,7 @@ class Stand:
             assert code == 1, ran.exception
             return str(ran.exception)
         assert ran.exit_code == code, ran.output
-        return re.sub(r"\x1b\[[0-9;]*m", "", ran.output)
+        return re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout)
 
     def report(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.quintet("status", "shop", "--json"))

@@ -123,7 +123,7 @@ def test_the_command_calls_this_machine_past_any_proxy(url: str) -> None:
     deploy(url, "near", {"ApiUrl": f"{API}/near"})
     code = (
         "from quintet_cli import app; from quintet_cli.stage import Stage\n"
-        "app.app = lambda: print(Stage.open('near').name)\n"
+        "app.app = lambda **_: print(Stage.open('near').name)\n"
         "app.main()\n"
     )
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
@@ -141,8 +141,8 @@ def test_a_stage_that_is_not_there(url: str) -> None:
     with pytest.raises(StageError) as told:
         Stage.open("nowhere")
     assert str(told.value) == (
-        f"there is no stack quintet-nowhere in us-east-1 of {url}: `make deploy STAGE=nowhere` "
-        "makes it; if it was made, it is in another region or account (AWS_REGION, AWS_PROFILE)"
+        f"there is no stack quintet-nowhere in us-east-1 of {url}; if it was made, it is in "
+        "another region or account (AWS_REGION, AWS_PROFILE)"
     )
 
 
@@ -224,7 +224,7 @@ def run(environment: dict[str, str], home: Path) -> subprocess.CompletedProcess[
 )
 def test_nobody_is_signed_in(environment: dict[str, str], told: str, tmp_path: Path) -> None:
     ran = run(environment, tmp_path)
-    assert (ran.returncode, ran.stderr) == (5, f"error: {told}\n")
+    assert (ran.returncode, ran.stderr) == (5, f"error: {told}\ntry: aws configure\n")
     assert ran.stdout == ""
 
 
@@ -260,7 +260,7 @@ def test_credentials_that_expire_during_a_command(url: str, tmp_path: Path) -> N
         "import os; from quintet_cli.stage import Stage; from quintet_cli import app\n"
         "stage = Stage.open('late')\n"
         "os.environ['AWS_ENDPOINT_URL'] = os.environ['LATER']\n"
-        "app.app = lambda: stage.client('sns').list_topics()\n"
+        "app.app = lambda **_: stage.client('sns').list_topics()\n"
         "app.main()\n"
     )
     with refusing("ExpiredToken") as later:
@@ -271,7 +271,10 @@ def test_credentials_that_expire_during_a_command(url: str, tmp_path: Path) -> N
             text=True,
             check=False,
         )
-    told = "error: the AWS credentials have expired: sign in again (`aws sso login`, or new keys)\n"
+    told = (
+        "error: the AWS credentials have expired: sign in again, or take new keys\n"
+        "try: aws sso login\n"
+    )
     assert (ran.returncode, ran.stderr) == (4, told)
 
 

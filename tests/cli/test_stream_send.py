@@ -126,6 +126,20 @@ def test_a_file_with_bad_lines_is_not_sent(
     assert on_the_stream(registry, "test_a_file_with_bad_lines_is_not_sent") == []
 
 
+def test_lines_that_are_wrong_alike_are_told_once(
+    registry: RegistryServer, state: Path, tmp_path: Path
+) -> None:
+    good = {"sensor": "s1", "at": 1, "a": 1, "loud": 3}
+    wide = [{**good, "c": n, "a": n if n else "hot"} for n in range(5_000)]
+    with pytest.raises(StageError) as refused:
+        run(state, "send", str(write(tmp_path / "in.jsonl", good, *wide)), "small")
+    assert str(refused.value) == (
+        "nothing was sent: "
+        "line 2 and 4,999 like it, c: expected one of a, b, sensor, got another field; "
+        "line 2, a: expected a number (float32), got 'hot'"
+    )
+
+
 def test_raw_lines_are_sent_as_they_are(
     registry: RegistryServer, state: Path, tmp_path: Path
 ) -> None:
@@ -267,7 +281,7 @@ def test_a_local_aws_that_was_killed_is_told_in_a_line(
     assert ended.value.code == 5
     assert capsys.readouterr().err == (
         f"error: the local AWS of {state}/ is not running any more: nothing answers at "
-        "http://127.0.0.1:9; `quintet up --detach` starts it, without its former data\n"
+        f"http://127.0.0.1:9\ntry: quintet up --detach --state {state}\n"
     )
 
 

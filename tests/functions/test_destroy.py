@@ -229,8 +229,8 @@ def test_the_local_stage_is_not_destroyed(aws: Client) -> None:
     error, _ = run("--stage", "local", "--yes")
     assert isinstance(error, StageError)
     assert str(error) == (
-        "the local AWS is no deployed stage: `quintet down` stops it, and "
-        "`quintet up --fresh` or removing .quintet deletes what it keeps"
+        "the local AWS is no deployed stage; stop it, then `quintet up --fresh`, or removing "
+        ".quintet, deletes what it keeps"
     )
 
 
@@ -242,7 +242,7 @@ def test_a_call_that_aws_refuses_says_how_to_go_on(
     aws("dynamodb").update_table(TableName=names["Kept"], DeletionProtectionEnabled=True)
     error, _ = run("--stage", stage, "--yes")
     assert isinstance(error, StageError)
-    assert str(error).endswith(f"run `quintet destroy --stage {stage}` again to continue")
+    assert error.command == f"quintet destroy --stage {stage}"
     assert names["Kept"] in stored(aws)["tables"]
     aws("dynamodb").update_table(TableName=names["Kept"], DeletionProtectionEnabled=False)
     assert run("--stage", stage, "--yes")[0] is None

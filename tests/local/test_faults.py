@@ -268,4 +268,6 @@ def test_a_plan_that_cannot_be_followed_ends_the_start(
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: ")
-    assert ran.stderr.rstrip().endswith(text)
+    said = ran.stderr.splitlines()
+    assert said[0].endswith(text)
+    assert said[1:] == ["try: quintet up --detach"]

@@ -86,6 +86,9 @@ def test_nothing_is_overwritten_and_json_is_as_its_schema(folder: Path) -> None:
     )
     assert (again.returncode, again.stdout) == (4, "")
     assert "expected a folder that is empty or does not exist" in again.stderr
+    # the last line is the command again, into a folder of another name
+    assert again.stderr.splitlines()[-1].startswith("try: quintet init ")
+    assert again.stderr.endswith(f"{case.name}-2\n")
     assert (folder / case.name / "model.yaml").read_bytes() == before
 
 

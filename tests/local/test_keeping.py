@@ -213,15 +213,14 @@ def test_what_another_version_kept_is_refused_with_the_command_that_mends_it(
     with pytest.raises(LocalAwsFailed) as refused:
         start_local_aws(tmp_path, template)
     assert str(refused.value) == (
-        f"error: {path} is of version {SCHEMA + 1}, this local AWS reads version {SCHEMA}: "
-        "`quintet up --fresh` deletes what is kept and starts empty\n"
+        f"error: {path} is of version {SCHEMA + 1}, this local AWS reads version {SCHEMA}; "
+        "--fresh deletes what is kept and starts empty\ntry: quintet up --detach --fresh\n"
     )
     path.write_bytes(b"no database" * 100)
     with pytest.raises(KeptError) as damaged:
         Kept(tmp_path)
     assert str(damaged.value) == (
-        f"{path} is damaged (file is not a database): "
-        "`quintet up --fresh` deletes what is kept and starts empty"
+        f"{path} is damaged (file is not a database); --fresh deletes what is kept and starts empty"
     )
 
 
@@ -394,7 +393,7 @@ def test_items_without_the_key_that_a_table_has_now_are_refused(tmp_path: Path) 
         Keeper(kept, [], ["orders"], deque()).restore()
     assert str(refused.value) == (
         f"{tmp_path}/kept.db has items of table orders without its key order, which the template "
-        "names now: `quintet up --fresh` deletes what is kept and starts empty"
+        "names now; --fresh deletes what is kept and starts empty"
     )
     kept.close()
 

@@ -17,7 +17,7 @@ from tests.kits.packages import package
 from typer.testing import CliRunner
 
 from quintet_cli.app import app
-from quintet_cli.stage import StageError
+from quintet_cli.stacks import AGAIN, StageError
 
 MODEL = "retired"
 RECORDS = {"records": [{"a": 1.0, "b": 2.0}]}
@@ -35,7 +35,7 @@ def quintet(*words: object, state: Path, answer: str = "") -> str:
     words = (*words, "--state", state)
     result = CliRunner().invoke(app, [str(word) for word in words], input=answer)
     if result.exception:
-        raise StageError(str(result.exception))
+        raise StageError(str(result.exception), command=AGAIN)
     return re.sub(r"\x1b\[[0-9;]*m", "", result.output)
 
 

@@ -525,12 +525,13 @@ def test_an_error_is_shown_as_it_is(
     assert caught.value.code == 4
     assert capsys.readouterr().err == (
         "error: model.yaml, line 11: [/x]: is not a field of the contract\n"
+        f"try: quintet check {folder}\n"
     )
 
 
 def test_without_a_local_aws_the_command_says_how_to_start_one(tmp_path: Path) -> None:
     text = run("publish", package(tmp_path / "p"), "--state", tmp_path / "none", code=1)
-    assert "quintet up --detach" in text
+    assert "no local AWS is running" in text
 
 
 def test_a_registry_that_is_not_there_is_named(url: str, tmp_path: Path) -> None:

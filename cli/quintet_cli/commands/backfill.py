@@ -100,5 +100,5 @@ def backfill_command(
     told: Backfilled = {"scored": good, "partitions": [result._asdict() for result in results]}
     console.print(f"{good} of {len(wanted)} partitions are scored")
     if good < len(wanted):
-        raise Failed(told)
+        raise Failed(told, command=f"quintet runs ls {model}")
     return told

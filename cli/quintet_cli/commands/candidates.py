@@ -68,20 +68,25 @@ def show(
     pointer = current_run(model, None, CandidatePointers(client, table))
     if run is None and pointer is None:
         route_of(opened, model)
-        raise StageError(f"no run of {model} has made candidates yet; `quintet runs ls {model}`")
+        raise StageError(
+            f"no run of {model} has made candidates yet", command=f"quintet runs ls {model}"
+        )
     shown = run or str((pointer or {})["run"])
     stock = StockTable(client, table).get(model)
     told: Candidates = {"run": shown, "user": user, "items": [], "scores": [], "segments": {}}
     if user is None:
         whole = pointer if run is None else read_manifest(RunPaths(model, run), _store(opened))
         listed = (whole or {}).get("candidates")
-        _print_popular(shown, listed, top)
+        _print_popular(model, shown, listed, top)
         lists = lists_of(listed or {"users": 0})
         told["segments"] = {name or "": list(items[:top]) for name, _, items in lists}
     else:
         found = CandidateTable(client, table).get(model, shown, user, now)
         if found is None:
-            raise StageError(f"{user} has no candidates in run {shown}: unknown to it, or deleted")
+            raise StageError(
+                f"{user} has no candidates in run {shown}: unknown to it, or deleted",
+                command=f"quintet candidates show {model}",
+            )
         _print_set(shown, found, top, stock)
         ids, scores = unpacked(found.body)
         told["items"], told["scores"] = ids[:top].tolist(), scores[:top].tolist()
@@ -92,10 +97,13 @@ def show(
     return told
 
 
-def _print_popular(run: str, found: dict[str, Any] | None, top: int) -> None:
+def _print_popular(model: str, run: str, found: dict[str, Any] | None, top: int) -> None:
     lists = list(lists_of(found or {"users": 0}))
     if not lists:
-        raise StageError(f"run {run} has counted no items: no user has candidates in it")
+        raise StageError(
+            f"run {run} has counted no items: no user has candidates in it",
+            command=f"quintet runs show {model} {run}",
+        )
     _plain(f"run {run}: the items that most users have among their first")
     for name, users, items in lists:
         of = f"segment {name}" if name else "all"
@@ -150,7 +158,7 @@ def stock(
     then = time.time() if at is None else moment(at, "--at")
     now = time.time()
     if then > now:
-        raise StageError(f"--at: expected a time that has passed, got {at}")
+        raise BadInput.of("--at", "a time that has passed", str(at))
     numbers = read_item_numbers(file)
     told, unknown = stock_of(numbers, rule.items, then, in_stock=in_stock)
     table = StockTable(opened.signed("dynamodb"), opened.outputs["CandidatesTableName"])
@@ -158,7 +166,8 @@ def stock(
         stored = table.get(model)
         later = _as_of(stored.at, now) if stored else "later"
         raise StageError(
-            f"the stored stock is {later}; it was not replaced by one {_as_of(then, now)}"
+            f"the stored stock is {later}; it was not replaced by one {_as_of(then, now)}",
+            command="quintet candidates stock --help",
         )
     number = f"{int(told.sold_out.sum()):,} of {rule.items:,} items of {model}"
     _plain(f"{number} are sold out, {_as_of(then, now)}")

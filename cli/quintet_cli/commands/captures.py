@@ -138,7 +138,8 @@ def show(
         if time.time() > arrives:
             raise StageError(
                 f"no capture of {event}: its model's contract may not ask for captures, its rate "
-                "may have left it out, or its days are over"
+                "may have left it out, or its days are over",
+                command="quintet captures query",
             )
         time.sleep(POLL_SECONDS)
     for part in event_view(found):

@@ -144,7 +144,10 @@ def _score_orders(stage: Stage, most: int) -> None:
     console.print(samples_table(served))
     console.print(times_table(served, cold))
     if served.refused:
-        raise StageError(f"{served.refused} of {len(served.milliseconds)} orders were refused")
+        raise StageError(
+            f"{served.refused} of {len(served.milliseconds)} orders were refused",
+            command="quintet logs Predict",
+        )
 
 
 def _roll_out(stage: Stage, state: Path, most: int) -> None:
@@ -168,7 +171,10 @@ def _route_texts(stage: Stage) -> None:
         for text in TEXTS:
             status, answer = predict(pool, stage.api_url, "tickets", {"text": text})
             if status != 200:
-                raise StageError(f"tickets answered {status}: {answer['detail']}")
+                raise StageError(
+                    f"tickets answered {status}: {answer['detail']}",
+                    command="quintet logs Predict",
+                )
             routed.append((text, answer["predictions"][0]))
     console.print(departments_table(routed))
 

@@ -33,16 +33,15 @@ def destroy(
     """Delete a deployed stage: its stack, and its buckets, tables and logs with their content."""
     if stage == "local":
         raise StageError(
-            "the local AWS is no deployed stage: `quintet down` stops it, and "
-            "`quintet up --fresh` or removing .quintet deletes what it keeps"
+            "the local AWS is no deployed stage; stop it, then `quintet up --fresh`, or removing "
+            ".quintet, deletes what it keeps",
+            command="quintet down",
         )
     try:
         return _destroy(stage, yes)
     except (BotoCoreError, ClientError) as error:
-        why = explained(error) or str(error)
-        raise StageError(
-            f"{why}; run `quintet destroy --stage {stage}` again to continue"
-        ) from error
+        why = str(explained(error) or error)
+        raise StageError(why, command=f"quintet destroy --stage {stage}") from error
 
 
 def _destroy(stage: str, yes: bool) -> Destroyed:
@@ -58,11 +57,11 @@ def _destroy(stage: str, yes: bool) -> Destroyed:
         not yes
         and typer.prompt(f"Type {stage} to delete all of this permanently", err=True) != stage
     ):
-        raise StageError("nothing was deleted")
+        raise StageError("nothing was deleted", command=f"quintet destroy --stage {stage}")
     destroyer.destroy(standing)
     if left := destroyer.left(standing):
         _show(left)
-        raise StageError(f"these resources are left; run `quintet destroy --stage {stage}` again")
+        raise StageError("these resources are left", command=f"quintet destroy --stage {stage}")
     _say(f"all resources of stage {stage} are deleted")
     _say(f"stack {SAM_STACK} is kept: SAM shares its bucket between all applications")
     return {

@@ -62,7 +62,7 @@ def doctor(
     began = datetime.now(UTC)
     findings = list(_before(stage, state))
     if not all(found.passes for found in findings if found.check in NEEDED):
-        raise Failed(findings)
+        raise Failed(findings, command=None)
     opened = Stage.open(stage, state)
     package = package or project_folder() / "models/tickets"
     findings += Doctor(opened, publisher_of(opened), package, seconds).run(_say)
@@ -70,7 +70,7 @@ def doctor(
         report_file.write_text(report(opened, findings, began))
         console.print(f"report: {report_file}", markup=False, soft_wrap=True)
     if not all(found.passes for found in findings):
-        raise Failed(findings)
+        raise Failed(findings, command=None)
     return findings
 
 

@@ -83,5 +83,5 @@ def load(
     }
     if found.refusals:
         console.print(refused_rows(found.refusals))
-        raise Failed(told)
+        raise Failed(told, command="quintet features load --help")
     return told

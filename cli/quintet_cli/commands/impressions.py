@@ -95,7 +95,8 @@ def export(
     if found.rows is None:
         raise StageError(
             f"no impressions of {model} in that time whose window for feedback is closed; "
-            f"{found.counts['open']:,} have an open one (--open), and --since takes an earlier time"
+            f"{found.counts['open']:,} have an open one (--open); --since takes an earlier time",
+            command="quintet impressions export --help",
         )
     write_rows(file, found.rows)
     for line in (*exported_lines(found.counts, found.feedback), f"written to {file}"):

@@ -74,5 +74,5 @@ def load(
     }
     if refusals:
         console.print(refused_rows(refusals))
-        raise Failed(told)
+        raise Failed(told, command="quintet labels load --help")
     return told

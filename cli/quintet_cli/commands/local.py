@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,16 +12,18 @@ from urllib.parse import urlsplit
 
 import typer
 
+from quintet.errors import BadInput, shown
+from quintet_cli.advice import placed
 from quintet_cli.console.beside import running_url, start_beside
 from quintet_cli.local_process import start, stop
 from quintet_cli.project import project_folder
 from quintet_cli.results import prints
 from quintet_cli.shapes import Health, Stopped
 from quintet_cli.stacks import NoStage
-from quintet_cli.stage import DEFAULT_STATE, StageError, local_environment
-from quintet_cli.terminal import Console
+from quintet_cli.stage import DEFAULT_STATE, local_environment
+from quintet_cli.terminal import Console, tell
 from quintet_cli.views.local import eval_line, print_running, print_started, print_status
-from quintet_local.state import FolderTaken, State
+from quintet_local.state import State
 
 __all__ = ["register"]
 
@@ -100,7 +103,7 @@ def up(
 ) -> None:
     """Serve template.yaml on this machine: an AWS endpoint and the API."""
     if not strict and (executions or table_ramp):
-        raise StageError("--executions and --table-ramp need --strict")
+        raise BadInput.of("--strict", "it, with --executions or --table-ramp", "neither")
     parameter = [*(parameter or []), *([f"ApiAuth={auth}"] if auth else [])]
     parameters = dict(_parameter(text) for text in parameter)
     template = template or project_folder() / "template.yaml"
@@ -127,10 +130,10 @@ def up(
         print_started(console, page, state, hint, url, verbose=verbose)
         return
     # the server takes a second to import: spare the other commands that
+    from quintet_local.failures import CannotStart, command_of
     from quintet_local.faults import OFF, FaultError, load
-    from quintet_local.kept import KeptError
     from quintet_local.run import run
-    from quintet_local.server import LocalAws, Settings, StartError
+    from quintet_local.server import LocalAws, Settings
     from quintet_local.strict import Strictness
     from quintet_local.template import TemplateError
 
@@ -156,8 +159,8 @@ def up(
             fresh=fresh,
         )
         run(settings, ready)
-    except (FaultError, FolderTaken, KeptError, OSError, StartError, TemplateError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+    except (CannotStart, FaultError, OSError, TemplateError) as error:
+        tell(str(error), placed(command_of(error), sys.argv[1:]))
         os._exit(1)  # returning would hang: a half-started server still has threads
     except KeyboardInterrupt:
         os._exit(130)
@@ -191,7 +194,7 @@ def status(state: StateOption = DEFAULT_STATE) -> Health:
     found = State.read(state)
     page = found.health() if found else None
     if page is None:
-        raise NoStage(f"no local AWS runs from {state}; start one with `quintet up --detach`")
+        raise NoStage(f"no local AWS runs from {state}", command="quintet up --detach")
     print_status(Console(), page, running_url(state))
     found_page: Health = page  # type: ignore[assignment]
     return found_page
@@ -202,7 +205,7 @@ def env(state: StateOption = DEFAULT_STATE) -> dict[str, str]:
     """Print shell exports for AWS tools to use the local AWS: `eval "$(quintet env)"`."""
     found = State.read(state)
     if found is None or found.health() is None:
-        raise NoStage(f"no local AWS runs from {state}; start one with `quintet up --detach`")
+        raise NoStage(f"no local AWS runs from {state}", command="quintet up --detach")
     print("unset AWS_PROFILE AWS_SESSION_TOKEN")
     variables = {**local_environment(found.endpoint_url), "API": found.api_url}
     if inbox := found.outputs.get("InboxBucketName"):
@@ -226,5 +229,5 @@ def _running(state: Path, template: Path, port: int, api_port: int) -> dict[str,
 def _parameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise StageError(f"--parameter {text}: expected NAME=VALUE")
+        raise BadInput.of("--parameter", "NAME=VALUE", shown(text))
     return name, value

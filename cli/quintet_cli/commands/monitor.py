@@ -56,7 +56,9 @@ def monitor(
         found["page"]
     )
     if stored is None:
-        raise StageError(f"{found['page']} was deleted meanwhile; try again")
+        raise StageError(
+            f"{found['page']} was deleted meanwhile", command=f"quintet monitor {model}"
+        )
     target = report_file(state, out, f"{model}-{found['day']}.html")
     target.write_bytes(stored.body)
     rows = ", ".join(f"{number:,} {name}" for name, number in found["rows"].items())
@@ -81,6 +83,9 @@ def _run(stage: Stage, model: str, day: str) -> dict[str, Any]:
     )
     body = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        raise StageError(f"report_day could not report {model}: {body.get('errorMessage', body)}")
+        raise StageError(
+            f"report_day could not report {model}: {body.get('errorMessage', body)}",
+            command="quintet logs ReportDay",
+        )
     found: dict[str, Any] = body[0]
     return found

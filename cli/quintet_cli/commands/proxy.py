@@ -46,7 +46,8 @@ def proxy(
         # nor could requests of different callers be combined
         raise StageError(
             f"stage {stage} takes no signatures (its ApiAuth is {takes}): clients send their own "
-            "key or token in a header, to the API itself"
+            "key or token in a header, to the API itself",
+            command="quintet keys ls",
         )
     # not for the help of other commands: it takes a fifth of a second to import
     from quintet_cli.proxy.server import HEALTH, Settings, serve

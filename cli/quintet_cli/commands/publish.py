@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 from rich.table import Table
 
+from quintet.errors import BadInput
 from quintet_cli.options import Reason, StageName, State
 from quintet_cli.registry import named_near, rollouts_of
 from quintet_cli.results import prints
@@ -61,7 +62,7 @@ def publish(
 ) -> PackageView:
     """Check a model package and publish it as an immutable version."""
     if bump and stage != "local":
-        raise StageError("`--bump` is for the local stage; set `version` in model.yaml yourself")
+        raise BadInput.of("--bump", "the local stage; set `version` in model.yaml yourself", stage)
     opened = Stage.open(stage, state)
     publisher = publisher_of(opened)
     release = prepare(folder, _tick, _warn)
@@ -207,4 +208,6 @@ def aws_errors() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise StageError(explained(error) or f"the stage's registry: {error}") from error
+        raise explained(error) or StageError(
+            f"the stage's registry: {error}", command="quintet doctor"
+        ) from error

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from quintet.aws.captures import CaptureBucket
-from quintet.errors import Conflict
+from quintet.errors import BadInput, Conflict, shown
 from quintet.rollouts.compatible import check_compatible, unpaired
 from quintet.rollouts.rehearsal import rehearse as rehearse_on
 from quintet.serving.routes import Route
@@ -20,7 +20,7 @@ from quintet_cli.results import prints
 from quintet_cli.rollout_start import check_version
 from quintet_cli.shapes import Rehearsal
 from quintet_cli.since import moment
-from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.rehearsal import rehearsal_view
 from quintet_cli.views.rehearsal_page import rehearsal_page
@@ -58,7 +58,7 @@ def rehearse(
     begin = moment(since, "--since")
     end = min(moment(until, "--until"), time.time())
     if page is not None and not page.absolute().parent.is_dir():
-        raise StageError(f"--page: expected a file in a folder that exists, got {str(page)!r}")
+        raise BadInput.of("--page", "a file in a folder that exists", shown(str(page)))
     found = _rehearsed(opened, route_of(opened, model), version, begin, end)
     if page is not None:
         page.write_bytes(rehearsal_page(found))

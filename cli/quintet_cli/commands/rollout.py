@@ -143,7 +143,7 @@ def watch(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE
         follow = _follow_live if console.is_terminal else _follow
         last = follow(rollouts, model, rollout.id, stage)
     if last is not None and last.event == "rolled back":
-        raise Failed(_view(rollouts, model))
+        raise Failed(_view(rollouts, model), command=f"quintet rollout status {model}")
     return _view(rollouts, model)
 
 

@@ -169,7 +169,10 @@ def report(
     folder = RunPaths(model, run) if run else reader.newest(model)
     page = reader.store.get(folder.page)
     if page is None:
-        raise StageError(f"run {folder.run} has no report yet; `quintet runs watch {model}`")
+        raise StageError(
+            f"run {folder.run} has no report yet",
+            command=f"quintet runs watch {model} {folder.run}",
+        )
     target = report_file(state, out, f"{folder.run}.html")
     target.write_bytes(page)
     console.print(str(target), markup=False, soft_wrap=True)
@@ -189,7 +192,10 @@ def stop(
         time.sleep(POLL_SECONDS)
     found = reader.report(folder)
     if found is None:
-        raise StageError(f"run {folder.run} is stopped, but has no report: see {counting}")
+        raise StageError(
+            f"run {folder.run} is stopped, but has no report: see {counting}",
+            command="quintet logs ReportRun",
+        )
     print_report(found)
     stopped: Report = found  # type: ignore[assignment]
     return stopped

@@ -50,8 +50,9 @@ def slo(
         _say(f"not shown: {', '.join(names)} ({reason})")
     if not stages:
         raise StageError(
-            "no stage was found: `quintet up --detach` starts the local one, and samconfig.toml "
-            "names the stages that `make deploy STAGE=...` makes"
+            "no stage was found: no local one runs, and samconfig.toml names the stages that "
+            "`make deploy STAGE=...` makes",
+            command="quintet up --detach",
         )
     _say(legend())
     return shown

@@ -22,6 +22,7 @@ from quintet_cli.options import StageName, State
 from quintet_cli.registry import live_contract, route_of
 from quintet_cli.results import Failed, prints, prints_lines
 from quintet_cli.shapes import Sending
+from quintet_cli.stacks import AGAIN
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.stream_files import Line, Packer, check_sizes, read_lines, read_records
 from quintet_cli.stream_follow import follow_sent
@@ -110,7 +111,7 @@ def send(
         )
         check_sizes(lines, packer, time.time())
     except BadInput as error:
-        raise StageError(f"nothing was sent: {error}") from None
+        raise StageError(f"nothing was sent: {error}", command=AGAIN) from error
     tail = Tail(StreamReader(opened), model, time.time()) if follow else None
     sent, total = Sent(), None if repeat else len(lines)
     with interruptible() as stop, sending_bar(console) as bar:
@@ -126,7 +127,7 @@ def send(
     told: Sending = {"records": sent.records, "left": left}
     if stop.is_set() and not repeat:
         console.print(f"stopped: {left:,} were not sent", markup=False)
-        raise Failed(told, INTERRUPTED)
+        raise Failed(told, INTERRUPTED, command="quintet stream status")
     if tail is not None:
         for seen in follow_sent(tail, sent.last):
             for line in seen_lines(seen, tail, ROWS):
@@ -186,8 +187,14 @@ def windows(
     if not found:
         declared = reader.contract(model).stream
         if declared is None or not declared.aggregates:
-            raise StageError(f"the contract of {model} declares no aggregates: it has no windows")
-        raise StageError(f"no window of {model} was stored yet; one is when it closes")
+            raise StageError(
+                f"the contract of {model} declares no aggregates: it has no windows",
+                command="quintet models",
+            )
+        raise StageError(
+            f"no window of {model} was stored yet; one is when it closes",
+            command="quintet stream status",
+        )
     for window in found:
         console.print(window_line(window), soft_wrap=True)
         console.print(window_table(window, entity, rows))

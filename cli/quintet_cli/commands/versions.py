@@ -91,14 +91,15 @@ def delete(
         if using := RunReader(opened).using(model, version):
             raise StageError(
                 f"{model} version {version} is in use by the run {using[0]}; wait for its end, or "
-                f"`quintet runs stop {model} {using[0]}`"
+                "stop it",
+                command=f"quintet runs stop {model} {using[0]}",
             )
         name = f"{model} {version}"
         if (
             not yes
             and typer.prompt(f"Type {name} to delete its files permanently", err=True) != name
         ):
-            raise StageError("nothing was deleted")
+            raise StageError("nothing was deleted", command=f"quintet delete {model} {version}")
         removed = publisher.delete(model, version, moment())
     console.print(f"{model}: version {version} is deleted, {removed} objects")
     return {"model": model, "version": version, "objects": removed}

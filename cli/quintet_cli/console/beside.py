@@ -44,7 +44,7 @@ def listen(port: int, *, or_any: bool = False) -> socket.socket:
         if or_any and port:
             return listen(0)
         raise StageError(
-            f"port {port} is taken: {error.strerror}; `quintet console --port 0` takes a free one"
+            f"port {port} is taken: {error.strerror}", command="quintet console --port 0"
         ) from error
     found.listen()
     return found

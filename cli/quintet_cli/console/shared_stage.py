@@ -17,7 +17,8 @@ class _Outputs(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         raise StageError(
-            f"the stack has no output {name}: it is older than this command; deploy it"
+            f"the stack has no output {name}: it is older than this command; deploy it again",
+            command="make deploy",
         )
 
 

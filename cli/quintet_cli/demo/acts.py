@@ -78,6 +78,7 @@ def roll_out(
     if found.refused or found.changes[-1].event != expected:
         raise StageError(
             f"version {version} was {found.changes[-1].event}, {found.refused} {what} refused; "
-            f"expected {expected}, and none refused"
+            f"expected {expected}, and none refused",
+            command=f"quintet rollout status {model}",
         )
     return found

@@ -81,5 +81,8 @@ def _wait(stage: Stage, since: float, wanted: set[str]) -> None:
             return
         if time.monotonic() > until:
             count = f"{len(missing)} of {len(wanted)} impressions"
-            raise StageError(f"{count} were not captured in {CAPTURED_SECONDS} s")
+            raise StageError(
+                f"{count} were not captured in {CAPTURED_SECONDS} s",
+                command="quintet captures query",
+            )
         time.sleep(0.5)

@@ -85,7 +85,10 @@ def _submit(stage: Stage, texts: list[str]) -> None:
                 timeout=30,
             )
             if answer.status != 202:
-                raise StageError(f"a job was not accepted: {answer.status} {answer.json()}")
+                raise StageError(
+                    f"a job was not accepted: {answer.status} {answer.json()}",
+                    command="quintet logs Predict",
+                )
 
 
 def _wait_for(receiver: Receiver, most: int, progress: Callable[[int], None]) -> list[Received]:
@@ -93,7 +96,10 @@ def _wait_for(receiver: Receiver, most: int, progress: Callable[[int], None]) ->
     while len({callback.id for callback in receiver.received}) < most:
         progress(len(receiver.received))
         if time.monotonic() > deadline:
-            raise StageError(f"{len(receiver.received)} of {most} callbacks came in {SECONDS} s")
+            raise StageError(
+                f"{len(receiver.received)} of {most} callbacks came in {SECONDS} s",
+                command="quintet jobs ls",
+            )
         time.sleep(0.05)
     progress(most)
     return list(receiver.received)
@@ -116,4 +122,6 @@ def dead_letter(stage: Stage) -> None:
         if int(found["Attributes"]["ApproximateNumberOfMessages"]):
             return
         time.sleep(0.2)
-    raise StageError(f"the message was not among the dead letters after {SECONDS} s")
+    raise StageError(
+        f"the message was not among the dead letters after {SECONDS} s", command="quintet dlq ls"
+    )

@@ -16,6 +16,8 @@ from quintet_publish.kit import read_table, write_table
 
 __all__ = ["Order", "Shelf", "Shown", "cut", "item_names", "read_orders"]
 
+#: what shows why a request was refused
+LOGS = "quintet logs Predict"
 #: rows of feedback in a request
 FEEDBACK_ROWS = 10_000
 #: requests until the ranker has answered one
@@ -84,7 +86,10 @@ class Shelf:
         for _ in range(REQUESTS):
             if (found := self.ask(order, basket)).step == "reranked":
                 return found
-        raise StageError(f"{self._model} ranks nothing: the last answer's step was {found.step}")
+        raise StageError(
+            f"{self._model} ranks nothing: the last answer's step was {found.step}",
+            command=LOGS,
+        )
 
     def ask(self, order: Order, basket: Sequence[int]) -> Shown:
         """Return what is recommended to an order's customer with these items in the basket.
@@ -96,7 +101,7 @@ class Shelf:
             f"/models/{self._model}/recommendations/{order.customer}", {"items": list(basket)}
         )
         if status != 200:
-            raise StageError(f"{self._model} answered {status}: {answer['detail']}")
+            raise StageError(f"{self._model} answered {status}: {answer['detail']}", command=LOGS)
         items = [one["item"] for one in answer["items"]]
         found = Shown(answer["impression"], answer["version"], answer["step"], items)
         if found.impression is not None:
@@ -124,7 +129,9 @@ class Shelf:
             body = {"model": self._model, "feedback": rows[start : start + FEEDBACK_ROWS]}
             status, answer = self._post("/feedback", body)
             if status != 200:
-                raise StageError(f"feedback was answered {status}: {answer['detail']}")
+                raise StageError(
+                    f"feedback was answered {status}: {answer['detail']}", command=LOGS
+                )
         return sum(row["type"] == "click" for row in rows)
 
     def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -67,8 +67,8 @@ def follow(
             return found
         if found.seconds > MOST_SECONDS:
             raise StageError(
-                f"the rollout of {model} is not over after {MOST_SECONDS:.0f} s; "
-                f"`quintet rollout status {model}` shows where it stands"
+                f"the rollout of {model} is not over after {MOST_SECONDS:.0f} s",
+                command=f"quintet rollout status {model}",
             )
     raise AssertionError("unreachable: the answers have no end")
 

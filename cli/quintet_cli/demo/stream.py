@@ -71,7 +71,10 @@ def watch(
         tick(watched.sent, watched.scored)
     while watched.scored < watched.sent:
         if time.monotonic() > begun + SECONDS:
-            raise StageError(f"{watched.scored} of {watched.sent} records were scored in time")
+            raise StageError(
+                f"{watched.scored} of {watched.sent} records were scored in time",
+                command="quintet stream status",
+            )
         time.sleep(LOOK_SECONDS)
         _look(follow, watched)
         tick(watched.sent, watched.scored)
@@ -128,7 +131,10 @@ def burst(stage: Stage, path: Path, orders: int) -> Burst:
             if before is not None and _is_quiet(stage, customer):
                 break
         else:
-            raise StageError(f"no customer of {path} has a history and no orders today")
+            raise StageError(
+                f"no customer of {path} has a history and no orders today",
+                command="quintet demo --fresh",
+            )
         packer = Packer("fraud", contract.stream.time)
         sender = Sender(stage.client("kinesis"), stage.outputs["EventsStreamName"])
         begun = time.monotonic()
@@ -139,7 +145,10 @@ def burst(stage: Stage, path: Path, orders: int) -> Burst:
             if after is not None and after != before:
                 return Burst(customer, orders, before, after, time.monotonic() - begun)
             time.sleep(LOOK_SECONDS)
-    raise StageError(f"the score of customer {customer} did not change in {SECONDS} s")
+    raise StageError(
+        f"the score of customer {customer} did not change in {SECONDS} s",
+        command="quintet stream status",
+    )
 
 
 def _is_quiet(stage: Stage, customer: str) -> bool:

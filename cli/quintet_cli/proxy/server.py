@@ -160,6 +160,6 @@ def _listener(port: int) -> socket.socket:
         if error.errno != errno.EADDRINUSE:
             raise
         raise StageError(
-            f"port {port} of {HOST} is taken; `quintet proxy --port 0` takes a free one"
+            f"port {port} of {HOST} is taken", command="quintet proxy --port 0"
         ) from error
     return listener

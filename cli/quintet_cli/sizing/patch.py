@@ -37,7 +37,10 @@ def patch(config: Path, stage: str, size: Size) -> str:
     text = config.read_text(encoding="utf-8")
     stages = configured(config)
     if stage not in stages:
-        raise StageError(f"{config} has no stage {stage} to deploy: it has {', '.join(stages)}")
+        raise StageError(
+            f"{config} has no stage {stage} to deploy: it has {', '.join(stages)}",
+            command="quintet size --help",
+        )
     kept = dict(entry.partition("=")[::2] for entry in overrides(stages[stage]))
     entries = [f"{name}={value}" for name, value in (kept | parameters_of(size)).items()]
     line = f"parameter_overrides = {json.dumps(entries)}"
@@ -47,7 +50,8 @@ def patch(config: Path, stage: str, size: Size) -> str:
     if count != 1:
         raise StageError(
             f"{config}: expected parameter_overrides of stage {stage} in one line; write it so, or "
-            f"set {', '.join(entries)} by hand"
+            f"set {', '.join(entries)} by hand",
+            command=f"make deploy STAGE={stage}",
         )
     return "".join(
         difflib.unified_diff(

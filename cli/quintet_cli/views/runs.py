@@ -68,7 +68,10 @@ def follow(reader: RunReader, folder: RunPaths) -> dict[str, Any]:
                 total = seen.plan.units
                 bar.update(task, description="units", total=total, completed=seen.units, rate=rate)
             if polls % PATIENCE == PATIENCE - 1 and (end := reader.ended(folder)):
-                raise StageError(f"run {folder.run} ended without a report: {end}")
+                raise StageError(
+                    f"run {folder.run} ended without a report: {end}",
+                    command=f"quintet runs show {folder.model} {folder.run}",
+                )
             time.sleep(POLL_SECONDS)
     raise AssertionError("a run is followed until its report")
 
@@ -86,7 +89,7 @@ def finish(found: dict[str, Any], started: Started) -> Started:
     print_report(found)
     started["report"] = found  # type: ignore[typeddict-item]
     if found["status"] != "succeeded":
-        raise Failed(started)
+        raise Failed(started, command=f"quintet runs show {started['model']} {started['run']}")
     return started
 
 

@@ -11,6 +11,7 @@ from quintet_publish.init.graph import Tensor
 from quintet_publish.init.guess import Guess
 from quintet_publish.init.names import alike, is_key, is_target
 from quintet_publish.init.table import Table, cells, numeric
+from quintet_publish.problems import UnknownColumn
 from quintet_publish.rules.terms import FIELD
 
 __all__ = ["Ambiguous", "Matching", "match"]
@@ -67,9 +68,9 @@ def match(
         Ambiguous: an input's columns cannot be guessed.
     """
     named = [name for names in (given or {}).values() for name in names]
-    for name in (*named, *([label] if label else [])):
-        if name not in table:
-            raise BadInput.of("column", f"one of {', '.join([*table][:SHOWN])}", name)
+    for told, name in (*(("column", name) for name in named), ("--label", label)):
+        if name is not None and name not in table:
+            raise UnknownColumn(told, name, [*table])
     found = Matching(label=label)
     for tensor in inputs:
         if given and tensor.name in given:
