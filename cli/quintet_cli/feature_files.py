@@ -15,6 +15,7 @@ from arro3 import io as arro3_io
 from numpy.typing import NDArray
 
 from quintet.columns import Array, Batch, from_arrays, from_text, numpy_dtype, shown
+from quintet.columns.names import near_name, suggestion
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors, column
@@ -47,11 +48,12 @@ class FeatureRow:
 
 @dataclass(frozen=True, slots=True)
 class FeatureFile:
-    """A file's valid rows, and why the others are refused."""
+    """A file's valid rows, why the others are refused, and the columns that are not the model's."""
 
     features: tuple[str, ...]
     rows: list[FeatureRow]
     refusals: list[Refusal]
+    left_out: tuple[str, ...] = ()
 
     @property
     def refused(self) -> int:
@@ -87,8 +89,9 @@ class _Table:
 def read(contract: Contract, path: Path, now: float) -> FeatureFile:
     """Read a file of stored features: the entity key, features, and optionally `at` and `known_at`.
 
-    A missing value does not refuse the row: its other features are loaded. Rows without `at`
-    describe `now`, and rows without `known_at`, in a file that has it, are known since `now`.
+    A missing value does not refuse the row: its other features are loaded. Other columns are left
+    out, as a table may feed several models; not one whose name is nearly a feature's. Rows without
+    `at` describe `now`, and rows without `known_at`, in a file that has it, are known since `now`.
 
     Raises:
         BadInput: the file cannot be read, or its columns are not in the contract.
@@ -121,7 +124,9 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
         values = {name: columns[name][row] for name in columns if present[name][row]}
         entity = (batch.entities or [])[row]
         rows.append(FeatureRow(entity, moments[row], values, known[row] if known else None))
-    return FeatureFile(tuple(columns), rows, sorted(refusals, key=lambda r: r.row or 0))
+    known_names = {contract.entity, AT, KNOWN_AT, *stored}
+    left_out = tuple(name for name in table.names if name not in known_names)
+    return FeatureFile(tuple(columns), rows, sorted(refusals, key=lambda r: r.row or 0), left_out)
 
 
 def history_of(contract: Contract, found: FeatureFile) -> History:
@@ -146,11 +151,11 @@ def history_of(contract: Contract, found: FeatureFile) -> History:
 def _chosen(contract: Contract, names: Sequence[str]) -> list[Feature]:
     """Return the contract's stored features that the file has."""
     stored = {feature.key: feature for feature in contract.stored}
-    known = {contract.entity, AT, KNOWN_AT, *stored}
+    missing = [name for name in (contract.entity or "", *stored) if name not in names]
     refusals = [
-        Refusal(None, name, f"a column of {', '.join(sorted(filter(None, known)))}", "another")
+        Refusal(None, name, f"one of {', '.join(missing)}{suggestion(name, missing)}", "another")
         for name in names
-        if name not in known
+        if name not in stored and near_name(name[:200], missing)
     ]
     if contract.entity not in names:
         refusals.append(Refusal(None, contract.entity or "", "a column of that name", "none"))

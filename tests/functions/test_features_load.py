@@ -59,6 +59,14 @@ def test_a_csv_is_rows_of_its_features(tmp_path: Path) -> None:
     ]
 
 
+def test_columns_of_other_models_are_left_out(tmp_path: Path) -> None:
+    file = csv(tmp_path, "customer,baskets,spend,segment\nc1,4,7,gold\n")
+    found = read(CONTRACT, file, NOW)
+    assert found.features == ("spend",)
+    assert found.left_out == ("baskets", "segment")
+    assert found.rows == [FeatureRow("c1", NOW, {"spend": 7.0})]
+
+
 def test_parquet_gives_the_same(tmp_path: Path) -> None:
     file = tmp_path / "features.parquet"
     moments = np.array(["2023-11-14T22:13:20", "2023-11-14T22:13:21"], dtype="datetime64[us]")
@@ -180,7 +188,9 @@ def test_bad_rows_are_refused_with_their_reasons_and_the_others_kept(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "field"),
     [
-        ("customer,nope\nc1,1\n", "nope"),
+        ("customer,nope\nc1,1\n", "columns"),
+        ("customer,spend,oders\nc1,1,1\n", "oders"),
+        ("custmer,spend\nc1,1\n", "custmer"),
         ("orders\n1\n", "customer"),
         ("customer,at\nc1,1\n", "columns"),
         ("customer,orders,orders\nc1,1,1\n", "features.csv"),

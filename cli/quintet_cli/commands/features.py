@@ -75,6 +75,12 @@ def load(
         f"{changed:,} of {entities:,} entities changed, {found.refused:,} rows refused",
         soft_wrap=True,
     )
+    if found.left_out:
+        console.print(
+            f"columns that are not of {model}, left out: {', '.join(found.left_out)}",
+            markup=False,
+            soft_wrap=True,
+        )
     told: Loading = {
         "rows": len(found.rows),
         "refused": found.refused,
