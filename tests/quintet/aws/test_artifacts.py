@@ -208,6 +208,27 @@ def test_the_warning_is_a_log_line_and_a_metric(
     assert "version" not in metric
 
 
+def test_a_load_warns_once_of_early_and_of_late_rows(server: RegistryServer) -> None:
+    near = {**NEAR, "outputs": {"y": [[1.0000036], [4.0], [9.0000402]]}}
+    allowing = to_dict(replace_fields(contract(), when_golden_differs="warn"))
+    change_manifest(server, golden=near, contract=allowing)
+    warnings: list[int] = []
+    loader = Artifacts(
+        AwsClient("s3", environ=server.environ),
+        server.bucket,
+        early=2,
+        warn=lambda _, worst: warnings.append(worst.row),
+    )
+    model = loader.load("small", 1)
+    assert warnings == [0]
+    model.run(["y"], {"x": np.array([[1, 2]], np.float32)})
+    assert model.due is not None
+    model.due()
+    assert warnings == [0]
+    loader.load("small", 1)  # another load counts again
+    assert warnings == [0, 0]
+
+
 def test_a_version_that_is_not_there_is_a_model_failure(server: RegistryServer) -> None:
     with pytest.raises(
         ModelFailure, match=r"^model small version 9: manifest.json cannot be read$"

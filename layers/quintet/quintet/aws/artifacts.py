@@ -33,6 +33,9 @@ from quintet.serving import golden
 
 __all__ = ["Artifacts"]
 
+#: is called with the largest difference of a version that serves all the same
+Warn = Callable[[Contract, golden.Difference], None]
+
 
 class Artifacts:
     """Loads versions from the registry bucket.
@@ -55,7 +58,7 @@ class Artifacts:
         cache: Path | None = None,
         threads: int | None = None,
         early: int | None = None,
-        warn: Callable[[Contract, golden.Difference], None] = lambda contract, difference: None,
+        warn: Warn = lambda contract, difference: None,
         not_packed: Callable[[Contract, ModelFailure], None] = lambda contract, error: None,
     ) -> None:
         self._s3 = S3(client)
@@ -90,13 +93,14 @@ class Artifacts:
         )
         late = self._early is not None and manifest.digest not in self._failed_late
         early = self._early if late else None
-        loaded = self._checked(make(packed=weights is None), vectors.slice(0, early))
+        warn = _once(self._warn)  # later checks of a load see the same differences
+        loaded = self._checked(make(packed=weights is None), vectors.slice(0, early), warn)
         as_checked = copy.copy(loaded)  # whose runs do not count as the loaded model's
         if weights is not None:
 
             def pack() -> OnnxModel:
                 try:
-                    return self._checked(make(), vectors)
+                    return self._checked(make(), vectors, warn)
                 except ModelFailure as error:
                     self._not_packed(loaded.contract, error)
                     raise
@@ -106,7 +110,7 @@ class Artifacts:
 
             def check() -> None:
                 try:
-                    self._checked(as_checked, vectors.slice(early, None), early)
+                    self._checked(as_checked, vectors.slice(early, None), warn, early)
                 except ModelFailure:
                     self._failed_late.add(manifest.digest)
                     raise
@@ -115,7 +119,9 @@ class Artifacts:
             loaded.check_after_a_run(check)
         return loaded
 
-    def _checked(self, loaded: OnnxModel, vectors: golden.Golden, start: int = 0) -> OnnxModel:
+    def _checked(
+        self, loaded: OnnxModel, vectors: golden.Golden, warn: Warn, start: int = 0
+    ) -> OnnxModel:
         """Check the golden outputs on this machine; see `Contract.when_golden_differs`.
 
         `start` is the number of the first of these rows.
@@ -133,7 +139,7 @@ class Artifacts:
                 f"{text} here: {worst}. A version with `when_golden_differs: warn` serves up to "
                 f"{golden.NEAR} times its tolerance"
             )
-        self._warn(contract, worst)
+        warn(contract, worst)
         return loaded
 
     def contract(self, model: str, version: int, seal: str | None = None) -> Contract:
@@ -209,6 +215,19 @@ class Artifacts:
         if is_absent(response):
             raise ModelFailure(f"model {model} version {version}: {path} cannot be read")
         return checked(response).body
+
+
+def _once(warn: Warn) -> Warn:
+    """The same, but only its first call does anything."""
+    told = False
+
+    def first(contract: Contract, difference: golden.Difference) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            warn(contract, difference)
+
+    return first
 
 
 def _write(target: Path, content: bytes) -> None:
