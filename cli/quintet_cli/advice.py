@@ -15,7 +15,7 @@ from quintet.columns.names import near_name
 from quintet.errors import BadInput, Conflict, ModelFailure, NotFound, Transient
 from quintet_cli.registry import Unpublished
 from quintet_cli.stacks import StageError, explained
-from quintet_publish.problems import PackageError, UnknownColumn
+from quintet_publish.problems import GoldenDiffers, PackageError, UnknownColumn
 
 __all__ = ["after_interrupt", "after_usage", "again", "beside", "next_command", "placed"]
 
@@ -62,9 +62,8 @@ def _of_content(error: BaseException, words: Sequence[str]) -> str:
     """Of what the user gave, or the model did."""
     if isinstance(error, Unpublished | UnknownColumn) and error.near:
         return again(words, {error.name: error.near})
-    if isinstance(error, PackageError) and words[:1] == ["publish"] and words[1:]:
-        folder = next((word for word in words[1:] if Path(word).is_dir()), words[1])
-        return f"quintet check {shlex.quote(folder)}"
+    if isinstance(error, PackageError) and words[:1] in (["publish"], ["check"]) and words[1:]:
+        return _of_package(error, words)
     if isinstance(error, PackageError | Transient):
         return again(words)
     if isinstance(error, ModelFailure):
@@ -72,6 +71,14 @@ def _of_content(error: BaseException, words: Sequence[str]) -> str:
     if isinstance(error, BadInput):
         return _of_refusal(error, words)
     return help_of(words)
+
+
+def _of_package(error: PackageError, words: Sequence[str]) -> str:
+    folder = next((word for word in words[1:] if Path(word).is_dir()), words[1])
+    training = Path(folder) / "train.py"
+    if isinstance(error, GoldenDiffers) and training.is_file():
+        return f"python {_quoted(training)}"
+    return f"quintet check {shlex.quote(folder)}"
 
 
 def _of_refusal(error: BadInput, words: Sequence[str]) -> str:

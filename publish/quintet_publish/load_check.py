@@ -17,7 +17,7 @@ from quintet.contract import Contract, to_dict
 from quintet.manifest import GRAPH
 from quintet_publish.child import Ended, Limits, run_child
 from quintet_publish.full_request import GROWTH
-from quintet_publish.problems import PackageError, Problem, first_problems
+from quintet_publish.problems import GoldenDiffers, PackageError, Problem, first_problems
 from quintet_publish.tolerance import Noise
 
 __all__ = ["Checked", "Limits", "load_check"]
@@ -90,7 +90,7 @@ def load_check(
         problems = first_problems(golden_file, differences)
         if text := ended.last.get("advice"):
             problems.append(Problem(golden_file, text))
-        raise PackageError(problems)
+        raise GoldenDiffers(problems)
     if refused := found["contract"]:
         raise PackageError([Problem("model.yaml", text, field=at) for at, text in refused])
     if slow := found["slow"]:

@@ -23,7 +23,7 @@ from quintet_publish.golden_files import read_golden
 from quintet_publish.largest import one_by_one, run_largest, too_slow
 from quintet_publish.noise import SINGLES, dependence, margin, measure
 from quintet_publish.sample import check_sample
-from quintet_publish.tolerance import advice
+from quintet_publish.tolerance import advice, told
 
 
 def main(path: str) -> None:
@@ -49,7 +49,7 @@ def main(path: str) -> None:
         found = _check(task, model, vectors, before, differing)
         if mapped.exists():  # a later call packs its weights
             packed = golden.check(OnnxModel(contract, graph), vectors)
-            found["differences"] += [f"with packed weights, {difference}" for difference in packed]
+            found["differences"] += told(packed, vectors.rows, "with packed weights, ")
     except (ModelFailure, MemoryError) as error:
         _print(_found(error))
         return
@@ -78,7 +78,7 @@ def _check(
     """
     differing += golden.check(model, vectors)
     if differing:
-        return {"differences": [str(found) for found in differing]}
+        return {"differences": told(differing, vectors.rows)}
     if texts := run_largest(model, vectors):
         return {"differences": [], "contract": [["features", text] for text in texts]}
     if model.contract.rows == "one":
@@ -95,8 +95,8 @@ def _check(
     slow = too_slow(model.contract, step["ms"], task["request_seconds"])
     return {
         "differences": [
-            *(f"alone, {found}" for found in alone),
-            *(f"among {step['rows']:,} rows, {found}" for found in among),
+            *told(alone, min(SINGLES, vectors.rows), "alone, "),
+            *told(among, step["rows"], f"among {step['rows']:,} rows, "),
         ],
         "contract": [["limits.rows", text] for text in slow],
         "margin": margin(model, vectors),

@@ -9,7 +9,14 @@ from itertools import islice
 from quintet.columns.names import near_name, suggestion
 from quintet.errors import BadInput, QuintetError, Refusal
 
-__all__ = ["MAX_PROBLEMS", "PackageError", "Problem", "UnknownColumn", "first_problems"]
+__all__ = [
+    "MAX_PROBLEMS",
+    "GoldenDiffers",
+    "PackageError",
+    "Problem",
+    "UnknownColumn",
+    "first_problems",
+]
 
 MAX_PROBLEMS = 20  # problems listed per package
 MAX_COLUMNS = 12  # columns of a sample named in a refusal
@@ -57,6 +64,10 @@ class PackageError(QuintetError):
     def of(cls, file: str, text: str) -> PackageError:
         """Return an error for a single problem of a whole file."""
         return cls([Problem(file, text)])
+
+
+class GoldenDiffers(PackageError):
+    """The graph gives other outputs than its golden rows, which may be an older graph's."""
 
 
 def first_problems(file: str, texts: Iterable[str]) -> list[Problem]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from quintet.serving.golden import Difference
 
-__all__ = ["MAX_TOLERANCE", "Noise", "advice", "noise_warning", "proposed_tolerance"]
+__all__ = ["MAX_TOLERANCE", "Noise", "advice", "noise_warning", "proposed_tolerance", "told"]
 
 MAX_TOLERANCE = 0.01
 LEAST_TOLERANCE = 1e-6
+OUTPUTS = 3  # outputs of the first row that are told
 ROOM = 4  # how many times the noise a tolerance should hold, for processors that are not here
 
 
@@ -51,6 +52,24 @@ def advice(differing: Sequence[Difference], noise: Noise, dependent: Difference 
     if wanted is None:
         return f"{why}, more than a tolerance may be ({MAX_TOLERANCE:g})"
     return f'{why}; set "tolerance": {wanted:g}'
+
+
+def told(differing: Sequence[Difference], rows: int, way: str = "") -> list[str]:
+    """The first row that differs and, of several, how many of `rows` do and which one the most.
+
+    `way` says how the rows were run. Empty if none differs.
+    """
+    if not differing:
+        return []
+    first = [found for found in differing if found.row == differing[0].row]
+    lines = [f"{way}{found}" for found in first[:OUTPUTS]]
+    wrong = {found.row for found in differing}
+    if len(wrong) > 1:
+        most = max(differing, key=lambda found: found.relative)
+        by = f" by {most.apart:.2g}" if most.apart is not None else ""
+        worst = f"row {most.row} the most, {most.output}{by}"
+        lines.append(f"{way}{len(wrong):,} of {rows:,} rows differ, {worst}")
+    return lines
 
 
 def proposed_tolerance(noise: float) -> float | None:

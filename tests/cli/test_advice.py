@@ -25,7 +25,7 @@ from quintet_cli.results import Failed
 from quintet_cli.stacks import AGAIN, StageError
 from quintet_cli.stage import Stage
 from quintet_local.failures import CannotStart
-from quintet_publish.problems import PackageError, UnknownColumn
+from quintet_publish.problems import GoldenDiffers, PackageError, Problem, UnknownColumn
 
 ROOT = Path(__file__).parents[2]
 QUINTET = Path(sys.executable).parent / "quintet"
@@ -219,6 +219,17 @@ def test_the_command_after_an_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert next_command(error, shlex.split(words)) == command
+
+
+def test_golden_rows_of_another_graph_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = GoldenDiffers([Problem("golden.json", "row 0: y: expected 1, got 2")])
+    Path("my model").mkdir()
+    assert next_command(error, ["publish", "my model"]) == "quintet check 'my model'"
+    Path("my model/train.py").touch()
+    assert next_command(error, ["publish", "my model"]) == "python 'my model/train.py'"
 
 
 def test_a_file_that_was_refused_is_sent_again(

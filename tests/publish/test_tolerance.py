@@ -194,7 +194,7 @@ def test_little_room_above_the_noise_is_a_warning() -> None:
 
 
 def test_noise_in_golden_outputs_is_told_with_a_tolerance() -> None:
-    found, hint = problems(noisy(), own(noisy(), times=1 + 2e-5, tolerance=1e-5))[-2:]
+    found, *_, hint = problems(noisy(), own(noisy(), times=1 + 2e-5, tolerance=1e-5))
     assert "; they differ by " in found
     assert ", the tolerance 1e-05 allows 1e-05" in found
     assert hint.startswith(
@@ -218,6 +218,19 @@ def test_outputs_of_another_graph_are_no_noise() -> None:
         "no float noise, which is 0 for this graph: compute the expected outputs with onnxruntime "
         "from model.onnx itself, and keep all digits",
     ]
+
+
+def test_golden_rows_of_another_graph_are_told_in_a_few_lines() -> None:
+    rows = 500
+    many = Golden(
+        {name: (values * rows)[:rows] for name, values in COLUMNS.items()},
+        {"y": [[1.0 + 2.0 * row] for row in range(rows)]},
+    )
+    found = problems(graph(), many)
+    assert len(found) == 3
+    assert found[0].startswith("row 1: y[0]: expected 3.0, got 4.0; they differ by 1, ")
+    assert found[1].startswith("499 of 500 rows differ, row ")
+    assert found[2].startswith("no float noise, ")
 
 
 def test_dependent_rows_are_told_with_the_way_out() -> None:
