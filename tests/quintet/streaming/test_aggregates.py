@@ -41,7 +41,7 @@ def rows(count: int, seed: int = 0, stream: Stream = STREAM) -> Partials:
     sequences[:] = [str(seed * 1000 + number) for number in range(count)]
     return units(
         stream,
-        starts=random.choice([0.0, 60.0], count),
+        starts=random.choice(np.array([0.0, 60.0]), count),
         entities=[f"e{number}" for number in random.integers(0, 5, count).tolist()],
         fields={"x": 1e6 + random.normal(size=count), "word": words},
         times=np.sort(random.uniform(0, 120, count)),
