@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from itertools import islice
@@ -41,16 +42,22 @@ def read_sample(path: Path) -> Table:
     }
     if path.suffix not in readers:
         text = f"expected a file ending in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-        raise PackageError.of(path.name, text)
+        raise PackageError.of(path.name or str(path), text)
     path.stat()  # a file that is missing is no sample that cannot be read
     try:
         table = readers[path.suffix](path)
+    except UnicodeDecodeError as error:
+        form = "UTF-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else "LATIN1"
+        convert = f"iconv -f {form} -t UTF-8 {shlex.quote(str(path))}"
+        text = f"expected text in UTF-8; `{convert}` prints it as that"
+        raise PackageError.of(path.name, text) from error
     except (ValueError, csv.Error, OSError) as error:
         raise PackageError.of(path.name, f"cannot be read: {error}"[:300]) from error
     except BaseException as error:
         # arro3's errors have no base class of their own, and its Rust code can panic
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise PackageError.of(path.name, f"cannot be read ({type(error).__name__})") from error
+            text = f"is damaged, or no {path.suffix[1:]} file ({type(error).__name__})"
+            raise PackageError.of(path.name, text) from error
         raise
     if not table or not next(iter(table.values())):
         raise PackageError.of(path.name, "expected a header and rows, got none")
