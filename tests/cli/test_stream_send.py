@@ -259,7 +259,7 @@ def test_what_ctrl_c_has_left_unsent_is_told(
     command = [sys.executable, "-c", f"{heed}; from quintet_cli.app import main; main()"]
     words = ["stream", "send", str(path), "--rate", "20", "--state", str(state)]
     with subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True) as process:
-        eventually(lambda: on_the_stream(registry, "test_what_ctrl_c_has_left_unsent_is_told"))
+        eventually(lambda: on_the_stream(registry, "test_what_ctrl_c_has_left_unsent_is_told"), 90)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     sent = len(on_the_stream(registry, "test_what_ctrl_c_has_left_unsent_is_told"))
