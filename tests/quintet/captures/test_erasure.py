@@ -126,6 +126,16 @@ def test_a_compaction_that_read_before_the_erasure_brings_nothing_back() -> None
     assert list(holding(erased, "c1")) == []
 
 
+def test_nor_if_the_erasure_leaves_the_very_rows_that_the_compaction_read() -> None:
+    store = Racing(lambda store: erase(store, store, "c1"))
+    for event, customer in (("a", "c2"), ("b", "c1")):
+        assert compact(store, store, NOW + 7200).left == 0
+        deliver(delivery(lines_of(event, [{"customer": customer, "amount": 1}])), store)
+    store.racing = True
+    assert compact(store, store, NOW + 7200).left == 1
+    assert records(table(store), "event", "entity") == [("a", "c2")]
+
+
 def test_captures_that_never_rest_are_said() -> None:
     class Restless(MemoryCaptures):
         def swap(self, key: str, body: bytes, tag: str | None) -> bool:

@@ -8,6 +8,7 @@ and the next compaction to take once, and never none.
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from quintet.captures.store import CaptureObjects, CaptureSink, RolloutFeed, Sto
 from quintet.captures.tables import RECOMMENDED, concat, read_parquet, take, write_parquet
 from quintet.errors import BadInput
 
-__all__ = ["Compacted", "compact", "expire", "merge", "places", "redeliver", "unique"]
+__all__ = ["Compacted", "compact", "expire", "merge", "places", "redeliver", "rewritten", "unique"]
 
 #: seconds after the end of an hour in which most of its captures still arrive
 SETTLING = 600
@@ -153,12 +154,21 @@ def _merge(
 ) -> None:
     together = concat(new if held is None else [held.table, *new])
     once = unique(together)
-    if objects.swap(key, write_parquet(once), None if held is None else held.tag):
+    if objects.swap(key, rewritten(once), None if held is None else held.tag):
         twice = together.num_rows - once.num_rows
         merged.rows += sum(table.num_rows for table in new) - twice
         merged.duplicates += twice
     else:
         merged.complete = False
+
+
+def rewritten(rows: core.Table) -> bytes:
+    """An hour's object, with bytes that no other has.
+
+    A store's tag goes by the bytes alone. If an erasure left what had been there before new rows
+    were merged, a compaction that read that, and the new rows, would write them again.
+    """
+    return write_parquet(rows, uuid.uuid4().hex)
 
 
 def _parts(objects: CaptureObjects, hour: Hour) -> list[str]:

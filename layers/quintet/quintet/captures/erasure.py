@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from arro3 import core
 
-from quintet.captures.compaction import merge, places, redeliver
+from quintet.captures.compaction import merge, places, redeliver, rewritten
 from quintet.captures.places import FAILED, RAW, TABLE, Place
 from quintet.captures.reading import Hour
 from quintet.captures.store import CaptureObjects, CaptureSink, Stored
-from quintet.captures.tables import read_parquet, take, write_parquet
+from quintet.captures.tables import read_parquet, take
 from quintet.errors import BadInput, Transient
 
 __all__ = ["Erased", "erase", "holding"]
@@ -122,7 +122,7 @@ def _rewrite(objects: CaptureObjects, entity: str, models: Collection[str], done
             continue
         kept = [row for row in range(table.num_rows) if row not in bad]
         rest = take(table, np.array(kept, dtype=np.int64))
-        if objects.swap(place.key, write_parquet(rest), stored.tag):
+        if objects.swap(place.key, rewritten(rest), stored.tag):
             done.rows[place.hour.model] += len(bad)
             done.objects += 1
 
