@@ -101,6 +101,12 @@ BUGS: tuple[Bug, ...] = (
             "pass",
         ),
         (
+            "a job that its group did not settle is left",
+            "JobTransitions.settle",
+            "if one.leased.job.id not in events]",
+            "if not events]",
+        ),
+        (
             "all results have one key",
             "JobTransitions._store",
             "self.blobs.put(job.result_key,",
@@ -351,6 +357,13 @@ BUGS: tuple[Bug, ...] = (
         ),
         ("a unit is not captured", "score_unit", "captured.put()", "pass"),
         (
+            "a unit is done before its candidates are written",
+            "score_unit",
+            "sets.put()",
+            "store.put(key, dump({**found.summary(), 'unit': unit.unit, 'files': [], "
+            "'candidates': sets.document()})); sets.put()",
+        ),
+        (
             "the result of a unit is stored before its files",
             "_Files._put",
             "self._store.put(key, body)",
@@ -359,8 +372,86 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *_of(
+        "batch",
+        "batch.unit_candidates",
+        (
+            "a user gets the items of the row before",
+            "UnitCandidates.add",
+            "packed(ids[row, :size],",
+            "packed(ids[row - 1, :size],",
+        ),
+    ),
+    *_of(
+        "batch",
+        "batch.candidates",
+        (
+            "the candidates of an older run are shown",
+            "show_candidates",
+            "return show_run(folder, store=store, cells=cells, clock=clock, by=by)",
+            "return show_run(folder, store=store, cells=cells, clock=clock, by='')",
+        ),
+    ),
+    *_of(
+        "batch",
+        "recommend.reads",
+        (
+            "the run that was shown first is shown for ever",
+            "ShownRuns.get",
+            "if now < until:",
+            "if shown is not None:",
+        ),
+    ),
+    *_of(
+        "batch",
+        "recommend.answers",
+        (
+            "an impression has its items in another order than was shown",
+            "Recommendation.logged",
+            '"items": self.items,',
+            '"items": sorted(self.items),',
+        ),
+    ),
+    *_of(
+        "batch",
+        "api.gateway",
+        (
+            "an impression has another id than its answer",
+            "respond",
+            "context.job or context.event or new_event()",
+            "context.job or new_event()",
+        ),
+    ),
+    *_of(
+        "captures",
+        "captures.erasure",
+        (
+            "an erasure does not look again",
+            "erase",
+            "left = list(holding(objects, entity, models, damaged))",
+            "left = []",
+        ),
+        (
+            "an erasure overwrites what another wrote",
+            "_rewrite",
+            "stored.tag):",
+            "(lambda found: found and found.tag)(objects.get(place.key))):",
+        ),
+    ),
+    *_of(
         "captures",
         "captures.compaction",
+        (
+            "an hour's object may be again what it was",
+            "rewritten",
+            "write_parquet(rows, uuid.uuid4().hex)",
+            "write_parquet(rows)",
+        ),
+        (
+            "an hour's object is read after its new rows",
+            "merge",
+            "_merge(objects, key, held, tables, merged)",
+            "_merge(objects, *_last_part(objects, hour, merged), tables, merged)",
+        ),
         (
             "a compaction deletes what it did not read",
             "merge",
@@ -445,6 +536,26 @@ BUGS: tuple[Bug, ...] = (
             "bucket",
             'f"{model}\\0{rollout}\\0{entity}"',
             'f"{model}\\0{entity}"',
+        ),
+    ),
+    *_of(
+        "rollouts",
+        "rollouts.evidence",
+        (
+            "evidence that comes again counts again",
+            "once",
+            "new[1:] |= ordered[1:] != ordered[:-1]",
+            "new[1:] = True",
+        ),
+    ),
+    *_of(
+        "rollouts",
+        "rollouts.power",
+        (
+            "an alpha is spent by each gate anew",
+            "log_threshold",
+            "max(on, 1) / ALPHA",
+            "1 / ALPHA",
         ),
     ),
     *_of(

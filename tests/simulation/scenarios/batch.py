@@ -1,50 +1,50 @@
-"""Batch runs: files dropped, planned, scored in units, reported, stopped, redriven, and read."""
+"""Batch runs: files dropped, planned, scored in units, reported, stopped, redriven, and read.
+
+Each run lists items for its customers, too, who are recommended some of them online.
+"""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, ClassVar
 
-import orjson
-from tests.kits.batch import BUCKET, CONTRACT, Bench, csv_bytes, jsonl_bytes, row, tiny_graph
+from tests.kits.batch import BUCKET, csv_bytes, jsonl_bytes, row
 from tests.simulation.kernel import Simulation, Task
 from tests.simulation.lambdas import Function, handler, template
 from tests.simulation.queues import Queue, QueueSource
 from tests.simulation.scenario import START, Scenario
+from tests.simulation.scenarios.batch_checks import held
 from tests.simulation.scenarios.batch_parts import Machines, Reader
+from tests.simulation.scenarios.nightly import (
+    CATALOG,
+    LISTED,
+    NIGHTLY,
+    UNIT_BYTES,
+    Shoppers,
+    nightly_model,
+    user,
+    visits,
+)
 
+from quintet.batch.candidates import MemoryCandidateSets, show_candidates
 from quintet.batch.crashes import note_crash
 from quintet.batch.executions import plan_redrive, redrive, stop
-from quintet.batch.planning import MemoryCatalog, Pinned, plan_run
+from quintet.batch.planning import plan_run
 from quintet.batch.plans import Plan, RunPaths, plan_from, run_name
 from quintet.batch.reports import report_run
 from quintet.batch.stores import MemoryConditionalObjects, MemoryInputBucket, MemoryObjectStore
 from quintet.batch.tables import current_run, show_run, shows_itself
 from quintet.batch.units import UnitFailed, score_unit
 from quintet.captures.store import MemoryCaptures
-from quintet.captures.tables import read_parquet
-from quintet.contract import Capture
-from quintet.errors import NotFound, QuintetError
+from quintet.errors import NotFound, QuintetError, Transient
 from quintet.features import MemoryFeatures
-from quintet.onnx_model import OnnxModel
 from quintet_local.sources import sqs
 
 __all__ = ["Batch"]
-
-CAPTURED = replace(CONTRACT, capture=Capture())
-CATALOG = MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, CAPTURED))
-UNIT_BYTES = 400
-
-
-@cache
-def _model() -> OnnxModel:
-    return OnnxModel(CAPTURED, tiny_graph(), digest="d" * 64)
 
 
 class Batch(Scenario):
@@ -65,14 +65,26 @@ class Batch(Scenario):
         "a file was refused",
         "a unit wrote after its run was reported",
         "a reader read a run while another was written",
+        "a recommendation by a run that another had replaced",
+        "a recommendation while another run wrote its sets",
+        "a recommendation fell back, as a store did not answer",
+        "an answer was lost after its impression was kept",
     )
     RARE: ClassVar[dict[str, float]] = {
         "cells.swap": 4.0,
         "cells.read": 3.0,
         "executions.start": 3.0,
-        "executions.stop": 6.0,
+        "executions.stop": 8.0,
         "catalog.pin": 3.0,
-        "inbox.snapshot": 3.0,
+        "inbox.snapshot": 4.0,
+        "inbox.read": 2.0,
+        "captures.put": 2.5,
+        "sets.put": 2.5,
+        "pointers.swap": 10.0,
+        "pointers.read": 2.0,
+        "reads.user": 3.0,
+        "Drop.invoke": 3.0,
+        "drop-queue.deliver": 4.0,
     }
 
     def __init__(self, simulation: Simulation, keep: Collection[int] | None) -> None:
@@ -81,14 +93,19 @@ class Batch(Scenario):
         self.zombies = chance.random() < 0.5
         self.inbox, self.store = MemoryInputBucket(), MemoryObjectStore()
         self.cells = MemoryConditionalObjects(self.store.objects)
+        #: the sets of all runs, and the pointer to those that recommendations are of
+        self.sets, self.shown = MemoryCandidateSets(), MemoryConditionalObjects()
+        #: what a run lists for a user
+        self.lists: defaultdict[str, dict[str, set[int]]] = defaultdict(dict)
+        self.listed: list[dict[str, set[int]]] = []
         self.captures = MemoryCaptures()
         visibility = template().of_type("AWS::SQS::Queue")["DropQueue"]["VisibilityTimeout"]
         self.queue = Queue(simulation, "drop-queue", visibility)
         self.files = [self._draw(number) for number in range(chance.choice((1, 2, 3)))]
         self.moments = [chance.uniform(0, 600) for _ in self.files]
         self.stops = [
-            chance.choice((1.2, 2.0, 10.0, 300.0)) * chance.random()
-            if chance.random() < 0.4
+            chance.choice((0.05, 0.5, 2.0, 300.0)) * chance.random()
+            if chance.random() < 0.6
             else None
             for _ in self.files
         ]
@@ -97,14 +114,26 @@ class Batch(Scenario):
         self.reported: set[str] = set()
         self._wire()
         self.readers = [Reader(self, name) for name in ("r1", "r2")]
+        self.shoppers = Shoppers(self)
 
     def _draw(self, number: int) -> tuple[str, bytes]:
         """A file: its key, and some rows of which one in ten is refused."""
         chance, first = self.chance, 1000 * number
         rows = [
-            row(first + n, **({"visits": -1} if chance.random() < 0.1 else {}))
+            row(
+                first + n,
+                customer=user(n),
+                visits=-1 if chance.random() < 0.1 else visits(number, n),
+            )
             for n in range(chance.choice((1, 20, 80)))
         ]
+        self.listed.append(
+            {
+                one["customer"]: {one["visits"] + step for step in range(1, LISTED + 1)}
+                for one in rows
+                if one["visits"] >= 0
+            }
+        )
         if chance.random() < 0.1:
             return f"tiny/f{number}.csv", b"neither,nor\n1,2\n"
         if chance.random() < 0.5:
@@ -122,7 +151,8 @@ class Batch(Scenario):
         simulation = self.simulation
         inbox, store = self.port("inbox", self.inbox), self.port("store", self.store)
         cells, catalog = self.port("cells", self.cells), self.port("catalog", CATALOG)
-        captures = self.port("captures", self.captures)
+        captures, sets = self.port("captures", self.captures), self.port("sets", self.sets)
+        pointers = self.port("pointers", self.shown)
 
         def planned(model: str, run: str) -> Plan:
             body = store.get(RunPaths(model, run).plan)
@@ -139,12 +169,13 @@ class Batch(Scenario):
                 return score_unit(
                     unit,
                     planned(unit.model, unit.run),
-                    model=_model,
+                    model=nightly_model,
                     inbox=inbox,
                     store=store,
                     features=MemoryFeatures(),
                     clock=simulation.clock,
                     captures=captures,
+                    candidates=sets,
                 )
             finally:
                 self.scoring[unit.run, unit.unit] -= 1
@@ -153,18 +184,26 @@ class Batch(Scenario):
             self.reach("a crash noted for a unit")
             plan = planned(unit.model, unit.run)
             return note_crash(
-                unit, plan, failure, contract=lambda: CAPTURED, inbox=inbox, store=store
+                unit, plan, failure, contract=lambda: NIGHTLY, inbox=inbox, store=store
             )
 
         def report(folder: RunPaths, failure: str | None) -> Any:
             if self.store.get(folder.manifest) is not None:
                 self.reach("a report found that of an earlier attempt")
-            found = report_run(folder, store=store, cells=cells, clock=self._time, failure=failure)
+            found = report_run(
+                folder,
+                store=store,
+                cells=cells,
+                clock=self._time,
+                failure=failure,
+                live=lambda: current_run(folder.model, None, pointers),
+            )
             self.reported.add(folder.run)
             if found["status"] == "succeeded" and shows_itself(folder, store):
                 pointer = show_run(folder, store=store, cells=cells, clock=self._time)
                 if pointer["run"] != folder.run:
                     self.reach("a run that ended late left the pointer alone")
+                show_candidates(folder, store=store, cells=pointers, clock=self._time)
             return found
 
         def plan(request: Any, again: bool) -> Any:
@@ -229,6 +268,7 @@ class Batch(Scenario):
                 self._dropped(number, START + moment)
         for reader in self.readers:
             reader.start()
+        self.shoppers.start()
         simulation.violations += self.until_quiet(600, 24 * 3600)
 
     def _dropped(self, number: int, moment: float) -> None:
@@ -240,24 +280,32 @@ class Batch(Scenario):
             assert snapshot.version_id is not None
             run = run_name(BUCKET, key, snapshot.version_id)
             self.runs[number] = RunPaths("tiny", run)
+            self.lists[run] = self.listed[number]
             found = {"key": key, "versionId": snapshot.version_id, "sequencer": "1"}
             record = {"eventName": "ObjectCreated:Put"}
             s3 = {"bucket": {"name": BUCKET}, "object": found}
             self.queue.send(json.dumps({"Records": [record | {"s3": s3}]}))
             self._operator(number)
             if stopped is not None:
-                simulation = self.simulation
-                simulation.spawn(lambda: self._stop(number), f"stop-{number}", after=stopped)
+                self.simulation.spawn(lambda: self._stop(number, stopped), f"stop-{number}")
 
         self.simulation.at(moment, put)
 
-    def _stop(self, number: int) -> None:
+    def _stop(self, number: int, after: float) -> None:
+        """Somebody who stops a run some seconds after it began."""
         folder = self.runs[number]
+        while folder.run not in self.machines.held:
+            self.simulation.sleep(1.0)
+        self.simulation.sleep(after)
         running = sum(self.scoring[key] for key in self.scoring if key[0] == folder.run)
-        try:
-            stop(folder, self.executions)
-        except QuintetError:
-            return
+        for _ in range(5):
+            try:
+                stop(folder, self.executions)
+                break
+            except Transient:
+                self.simulation.sleep(1)
+            except QuintetError:
+                return
         if running:
             self.reach("a run was stopped while its units ran")
 
@@ -288,7 +336,11 @@ class Batch(Scenario):
 
     def observe(self, task: Task, site: str, given: tuple[Any, ...], found: Any) -> None:
         """See `Scenario.observe`."""
-        if site == "cells.swap" and found is False:
+        if site == "reads.shown":
+            self.shoppers.observe(task, found)
+        if site == "cells.swap" and found is True:
+            self.shoppers.soon()
+        elif site == "cells.swap" and found is False:
             self.reach("a pointer flip lost and retried")
         elif site == "executions.start" and task.name.startswith("Drop") and found is False:
             self.reach("a notification that came twice started nothing")
@@ -298,52 +350,6 @@ class Batch(Scenario):
             elif site == "store.get" and isinstance(found, bytes) and "/units/" in given[0]:
                 self.reach("a unit found the result of an earlier attempt")
 
-    # ---- what must hold ------------------------------------------------------------------------
-
     def check(self) -> Iterator[str]:
         """See `Scenario.check`."""
-        succeeded = []
-        for number, folder in self.runs.items():
-            status = self.machines.last(folder).status
-            plan = plan_from(self.store.objects[folder.plan])
-            if self.machines.refused(folder):
-                self.reach("a file was refused")
-                if folder.manifest in self.store.objects:
-                    yield f"whole runs: {folder.run} is refused and has a manifest"
-            elif isinstance(plan, Plan):
-                if status != "SUCCEEDED" or folder.manifest not in self.store.objects:
-                    yield f"conservation: {folder.run} is {status}"
-                    continue
-                succeeded.append(plan)
-                yield from self._check_run(number, folder, plan)
-        pointer = current_run("tiny", None, self.cells)
-        newest = max((plan.started for plan in succeeded), default=None)
-        if (pointer and pointer["started"]) != newest:
-            yield f"pointer: it stands at {pointer and pointer['started']}, not at {newest}"
-        for reader in self.readers:
-            yield from reader.problems
-
-    def _check_run(self, number: int, folder: RunPaths, plan: Plan) -> Iterator[str]:
-        """Hold a run to the same run without faults."""
-        calm = Bench(CATALOG, _model())
-        same = calm.plan(self.files[number][0], self.files[number][1], UNIT_BYTES)
-        calm.score(same)
-        report = orjson.loads(self.store.objects[folder.report])
-        counts = report["counts"]
-        if counts["rows"] != counts["scored"] + counts["quarantined"] or counts["unaccounted"]:
-            yield f"conservation: {folder.run} counts {counts}"
-        for part in ("scores", "quarantine"):
-            prefix = f"{folder.root}{part}/"
-            mine, wanted = (
-                {key: held[key] for key in held if key.startswith(prefix)}
-                for held in (self.store.objects, calm.store.objects)
-            )
-            if mine != wanted:
-                yield f"same bytes: {folder.run} has {len(mine)} {part}, and {len(wanted)} in calm"
-        rows: Counter[Any] = Counter()
-        for key, body in self.captures.objects.items():
-            if folder.run in key:
-                table = read_parquet(body)
-                rows.update(zip(table["event"].to_pylist(), table["row"].to_pylist(), strict=True))
-        if sum(rows.values()) != counts["rows"] or any(count > 1 for count in rows.values()):
-            yield f"captures: {folder.run} has {sum(rows.values())} of {counts['rows']} rows"
+        return held(self)

@@ -1,4 +1,4 @@
-"""Captures, impressions, labels and feedback: delivered, compacted, and each counted once."""
+"""Captures, impressions, labels and feedback: delivered, compacted, erased, each counted once."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ from quintet.api.feedback import FeedbackApi
 from quintet.api.labels import LabelsApi
 from quintet.captures.compaction import Compacted, compact
 from quintet.captures.delivery import deliver
+from quintet.captures.erasure import erase
 from quintet.captures.places import FAILED, RAW, TABLE
 from quintet.captures.store import MemoryCaptures, MemoryRolloutFeed
 from quintet.captures.tables import read_parquet
 from quintet.contract import Contract
 from quintet.errors import Transient
 from quintet.feedback import table as feedback
+from quintet.feedback.erasure import erase as erase_feedback
 from quintet.labels import table as labels
 from quintet.protocols.http import Request
 
@@ -75,12 +77,21 @@ class Captures(Scenario):
         "objects of labels were merged",
         "a label was sent again",
         "feedback was sent again",
+        "an erasure took rows out while captures were written",
+        "an erasure lost the race for an hour",
+        "a compaction lost the race for an hour to an erasure",
+        "feedback of an erased user was taken out",
+        "rows of an erased entity were delivered again",
     )
-    RARE: ClassVar[dict[str, float]] = {"captures.swap": 4.0, "captures.delete": 4.0}
+    RARE: ClassVar[dict[str, float]] = {
+        "captures.swap": 8.0,
+        "captures.delete": 6.0,
+        "captures.get": 2.0,
+    }
 
     def __init__(self, simulation: Simulation, keep: Collection[int] | None) -> None:
         super().__init__(simulation, keep)
-        self.count = self.chance.choice((5, 20, 40))
+        self.count = self.chance.choice((5, 12, 30))
         self.objects, self.feed = MemoryCaptures(), MemoryRolloutFeed()
         bucket, feed = self.port("captures", self.objects), self.port("feed", self.feed)
         self.bucket = bucket
@@ -102,6 +113,11 @@ class Captures(Scenario):
         self.delivering = self.compacting = 0
         self.merged = set[str]()
         self.acknowledged = Counter[tuple[str, int]]()
+        #: who is to be erased; and of whom that was done, when it began
+        self.leaving = set[str]()
+        self.erased: dict[str, float] = {}
+        #: the new rows that were put while somebody was erased, and after that
+        self.put_since: list[tuple[float, bytes]] = []
 
     @property
     def inputs(self) -> int:
@@ -131,18 +147,27 @@ class Captures(Scenario):
             if chance.random() < 0.3:
                 again = [*some[len(some) // 2 :], some[0], *numbers[:1]]
                 self._deliver([line for number in again for line in _lines(number)], at + 60, True)
-        for _ in range(chance.choice((2, 5))):
+        for _ in range(chance.choice((3, 9))):
             at = START + chance.uniform(0, 12 * pace)
             simulation.at(at, self._compact)
             if chance.random() < 0.4:
                 simulation.at(at + chance.uniform(0, 0.03), self._compact)
+        for _ in range(chance.choice((0, 1, 2))):  # while captures arrive, beside a compaction
+            name = chance.choice(("c0", "c1", *(f"u{number}" for number in numbers)))
+            at = START + chance.uniform(0, 3 * pace)
+            simulation.at(at, self._compact)
+            self._erase(name, at + chance.choice((0.01, 0.1, 60.0)) * chance.random() - START)
         for number in numbers:
             for model, field, row in _told(number):
                 for _ in range(chance.choice((1, 1, 2))):
                     self._tell(number, model, field, row, chance.uniform(0, 1200))
         simulation.violations += self.until_quiet(600, 12 * 3600)
+        simulation.violations += self._check_erased()
         self._compact()
         simulation.run(simulation.now + 1800)
+        for name in sorted(self.leaving):  # once more, as the page says
+            erase_feedback(self.objects, name)
+            erase(self.objects, self.objects, name)
 
     def _deliver(self, lines: list[str], at: float, again: bool = False) -> None:
         """Call the function as CloudWatch Logs does: asynchronously, with two repeats."""
@@ -180,6 +205,29 @@ class Captures(Scenario):
 
         self.compactor.invoke({}, then)
 
+    def _erase(self, entity: str, after: float) -> None:
+        """Somebody at a terminal, who erases an entity until it is done."""
+        simulation = self.simulation
+
+        def run() -> None:
+            self.leaving.add(entity)
+            for _ in range(300):
+                begun = simulation.now
+                try:
+                    if erase_feedback(self.bucket, entity).rows:
+                        self.reach("feedback of an erased user was taken out")
+                    done = erase(self.bucket, self.bucket, entity)
+                except Transient:
+                    simulation.sleep(120)
+                    continue
+                self.erased[entity] = begun
+                if done.objects and self.delivering:
+                    self.reach("an erasure took rows out while captures were written")
+                return
+            simulation.violations.append(f"erasure: {entity} was never erased")
+
+        simulation.spawn(run, f"Erase-{entity}", after=max(0.0, after))
+
     def _tell(self, number: int, model: str, field: str, row: dict[str, Any], after: float) -> None:
         """Send a label, or feedback, until it is acknowledged."""
         simulation = self.simulation
@@ -213,11 +261,17 @@ class Captures(Scenario):
         if site == "captures.swap" and key.startswith(TABLE):
             if found is True:
                 self.merged.add(key.rpartition("/")[0])
+            elif found is False and task.name.startswith("Erase"):
+                self.reach("an erasure lost the race for an hour")
             elif found is False:
                 self.reach("a compaction lost the race for an hour")
+                if self.leaving:
+                    self.reach("a compaction lost the race for an hour to an erasure")
         elif site == "captures.swap" and found is True and key.startswith(labels.PREFIX):
             self.reach("objects of labels were merged")
         elif site == "captures.put" and key.startswith(RAW):
+            if self.leaving:
+                self.put_since.append((self.simulation.now, given[1]))
             if task.name.startswith("Compact"):
                 self.reach("a delivery was given up, and the compaction wrote it")
             if key.replace(RAW, TABLE, 1).rpartition("/")[0] in self.merged:
@@ -235,7 +289,9 @@ class Captures(Scenario):
             for key in objects.keys(TABLE)
             for row in records(read_parquet(objects.objects[key]), *PLACE)
         )
-        wanted = Counter(row for number in self.numbers for row in _wanted(number))
+        wanted = Counter(
+            row for number in self.numbers for row in _wanted(number) if row[3] not in self.leaving
+        )
         for name, prefix in (("captures", "event-"), ("impressions", "shown-")):
             rows, right = _of(found, prefix), _of(wanted, prefix)
             if rows != right:
@@ -244,6 +300,28 @@ class Captures(Scenario):
         if compact(objects, objects, self.simulation.now).rows:
             yield "conservation: another compaction found new rows"
         yield from self._check_told()
+
+    def _check_erased(self) -> Iterator[str]:
+        """Of who was erased there is nothing but what was put since."""
+        objects = self.objects
+        found = [
+            row
+            for prefix in (RAW, TABLE)
+            for key in objects.keys(prefix)
+            for row in records(read_parquet(objects.objects[key]), *PLACE)
+        ]
+        for entity, begun in self.erased.items():
+            since = {
+                row
+                for moment, body in self.put_since
+                if moment >= begun
+                for row in records(read_parquet(body), *PLACE)
+            }
+            left = {row for row in found if row[3] == entity}
+            if left & since:
+                self.reach("rows of an erased entity were delivered again")
+            if back := sorted(map(str, left - since)):
+                yield f"erasure: {len(back)} rows of {entity} are back: {back[:2]}"
 
     def _check_told(self) -> Iterator[str]:
         def bodies(prefix: str) -> list[bytes]:
@@ -254,7 +332,14 @@ class Captures(Scenario):
         for field, ids in (("labels", told.ids), ("feedback", acts.impressions)):
             found = Counter(one.decode() for one in ids.tolist())
             stem = "event" if field == "labels" else "shown"
-            sent = {f"{stem}-{number:03d}" for of, number in self.acknowledged if of == field}
+            gone = [n for n in self.numbers if field == "feedback" and f"u{n}" in self.leaving]
+            sent = {
+                f"{stem}-{number:03d}"
+                for of, number in self.acknowledged
+                if of == field and number not in gone
+            }
+            if left := found.keys() & {f"{stem}-{number:03d}" for number in gone}:
+                yield f"erasure: feedback of an erased user is left: {sorted(left)}"
             if lost := sent - found.keys():
                 yield f"{field}: acknowledged and lost: {sorted(lost)[:3]}"
             if twice := [one for one, count in found.items() if count > 1]:

@@ -55,6 +55,8 @@ from quintet_local.sources import sqs
 __all__ = ["Jobs"]
 
 LEASE_GRACE_SECONDS = 30
+#: jobs of a wave, and for how many seconds Lambda gathers their messages
+WAVE, GATHERING = 4, 3.0
 
 
 class Jobs(Scenario):
@@ -85,11 +87,12 @@ class Jobs(Scenario):
     RARE: ClassVar[dict[str, float]] = {
         "letters.put": 12.0,
         "jobs.expire": 20.0,
-        "jobs.cancel": 12.0,
+        "jobs.cancel": 14.0,
+        "jobs.sent": 2.0,
         "jobs.release": 12.0,
         "jobs.settle": 3.0,
-        "jobs.lease_many": 6.0,
-        "jobs.settle_many": 10.0,
+        "jobs.lease_many": 8.0,
+        "jobs.settle_many": 14.0,
         "jobs.read_many": 4.0,
         "jobs.accept": 2.0,
         "jobs.earlier": 1.5,
@@ -109,9 +112,13 @@ class Jobs(Scenario):
         super().__init__(simulation, keep)
         chance = self.chance
         self.spread = chance.choice((1.0, 1.0, 1.0, 60.0, 600.0))
-        self.asked = [self._draw(number) for number in range(chance.choice((3, 8, 20)))]
+        #: jobs come in waves, each of which is worked as a group
+        self.waves = chance.random() < 0.6
+        self.asked = [
+            self._draw(number) for number in range(20 if self.waves else chance.choice((3, 8, 20)))
+        ]
         self.zombies = chance.random() < 0.5
-        self.batch = chance.choice((1, 5, 100, 100))
+        self.batch = 100 if self.waves else chance.choice((1, 5, 100, 100))
         visibility = template().of_type("AWS::SQS::Queue")
         most = chance.choice((1000, 1000, 3))
         self.queue = Queue(
@@ -140,20 +147,25 @@ class Jobs(Scenario):
         )
         if kind < 0.08:
             values = (0.0,)  # its logarithm is no answer: the job fails
-        elif kind < 0.14:
+        elif kind < 0.14 and not self.waves:  # it kills its group, each time
             values = (POISON,)
         key = f"key-{number}" if chance.random() < 0.5 else ""
         tries = chance.choice((1, 2, 3)) if key else 1
-        first = chance.uniform(0, self.spread)
+        first, leaves = chance.uniform(0, self.spread), chance.uniform(0, 900)
+        if self.waves:  # and is cancelled, if it is, while its group is worked
+            first, leaves = 600.0 * (number // WAVE), GATHERING + chance.uniform(0, 0.1)
+        waits = [chance.uniform(0, 400) * (tries > 1) for _ in range(tries)]
+        if self.waves:
+            waits[0] = 0.0
         return Asked(
             values=values,
-            at=tuple(first + chance.uniform(0, 400) * (tries > 1) for _ in range(tries)),
+            at=tuple(first + wait for wait in waits),
             key=key,
             ttl=chance.choice((300.0, 3000.0, 21_600.0, 21_600.0)),
             sagemaker=chance.random() < 0.3,
             endpoint=chance.random() < 0.7,
             large=chance.random() < 0.2,
-            cancelled=chance.uniform(0, 900) if chance.random() < 0.15 else None,
+            cancelled=leaves if chance.random() < (0.3 if self.waves else 0.15) else None,
         )
 
     @property
@@ -210,7 +222,7 @@ class Jobs(Scenario):
             postpone=self._postpone,
         )
         mappings = template().of_type("AWS::Lambda::EventSourceMapping")
-        gathers = self.chance.choice((0.0, 3.0, 3.0, 3.0))
+        gathers = GATHERING if self.waves else self.chance.choice((0.0, 3.0, 3.0, 3.0))
         worked = sqs.Config.of(mappings["WorkAccepted"])
         worked = replace(worked, batch_size=self.batch, window=gathers)
         self.work = Function(simulation, "Work", work, timeout, self.zombies)

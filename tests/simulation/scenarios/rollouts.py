@@ -1,52 +1,45 @@
-"""Rollouts: judges, operators and alarms that change the route of one model at once."""
+"""Rollouts: judges, operators and alarms that change the route of one model at once.
+
+Evidence arrives in parts, as `compare` puts it: some come again, and some again cut otherwise.
+"""
 
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import orjson
-from tests.kits.evidence import paired
 from tests.kits.rollouts import in_memory
 from tests.simulation.kernel import Simulation, Task
 from tests.simulation.lambdas import Answer, Function, handler, template
 from tests.simulation.scenario import START, Scenario
+from tests.simulation.scenarios.rollout_checks import held
+from tests.simulation.scenarios.rollout_parts import (
+    EVIDENCE,
+    MODEL,
+    PARTS,
+    RULE,
+    STEPS,
+    TIDY,
+    VERSIONS,
+    Topic,
+)
 
-from quintet.contract import Gates, RolloutRule
 from quintet.errors import Conflict, NotFound, Transient
 from quintet.rollouts import transitions
 from quintet.rollouts.decisions import BY
 from quintet.rollouts.evidence_store import MemoryEvidence
 from quintet.rollouts.judge import Judge, Ticked
-from quintet.rollouts.notices import has_notice
 from quintet.rollouts.state import Rollout
 from quintet.rollouts.stops import Stop
-from quintet.rollouts.store import Cause, Change, Stored, with_fields
-from quintet.serving.routing import assigned
+from quintet.rollouts.store import Cause, Change, Stored
 
 __all__ = ["Rollouts"]
 
-MODEL, VERSIONS, STEPS = "small", (1, 2, 3, 4), (0.1, 0.5, 1.0)
-RULE = RolloutRule(
-    minutes=2.0,
-    max_minutes=20.0,
-    watch_minutes=5.0,
-    gates=Gates(crashes="off", errors="off", latency="off"),
-)
-#: what becomes of a candidate's rows: all well, many fail, none came
-EVIDENCE = {
-    "good": paired(2000),
-    "bad": paired(200, candidate_failed=np.arange(200) < 40),
-    "none": None,
-}
-#: why somebody ends a rollout that stands still after the faults
-TIDY = "tidy"
-ENTITIES = [f"c{number}" for number in range(60)]
 #: commands that are given while a judge looks at a rollout
 MEDDLING = ("roll back", "roll back", "roll back", "promote", "pause", "resume", "withdraw", "stop")
 
@@ -69,14 +62,17 @@ class Rollouts(Scenario):
         "two judges looked at a rollout at once",
         "a notice was sent again",
         "a rollout stood still without evidence",
+        "evidence that came again counted once",
+        "a candidate just short of bad was promoted",
+        "a comparison rolled a candidate back",
     )
     RARE: ClassVar[dict[str, float]] = {
         "rollouts.write": 3.0,
-        "rollouts.sent": 8.0,
+        "rollouts.sent": 10.0,
         "rollouts.history": 8.0,
-        "rollouts.active": 12.0,
+        "rollouts.active": 20.0,
         "topic.publish": 6.0,
-        "evidence.put": 8.0,
+        "evidence.put": 3.0,
     }
 
     def __init__(self, simulation: Simulation, keep: Collection[int] | None) -> None:
@@ -143,7 +139,7 @@ class Rollouts(Scenario):
     def quality(self, rollout: str) -> str:
         """What becomes of a rollout's candidate: a key of `EVIDENCE`."""
         return random.Random(f"{self.simulation.seed}/{rollout}").choice(
-            ("good", "good", "good", "bad", "none")
+            ("good", "good", "close", "bad", "none")
         )
 
     def _start(self, number: int, stored: Stored, cause: Cause) -> Change:
@@ -238,15 +234,24 @@ class Rollouts(Scenario):
         for _ in range(draw.choice((1, 1, 2))):
             self.going += 1
             self._look(rollout.id)
-        rows = EVIDENCE[self.quality(rollout.id)]
-        if rows is not None:
-            put = partial(self._see, rollout.id, rows)
-            self.simulation.spawn(put, f"evidence-{rollout.id}", after=draw.uniform(0, 300))
+        rows, begun = EVIDENCE[self.quality(rollout.id)], draw.uniform(0, 240)
+        if rows is None:
+            return
+        size = len(rows) // PARTS
+        for start in range(0, len(rows), size):
+            cut = start + draw.choice((0, 0, -size // 2, size // 2))  # of what comes again
+            for first in (start, max(cut, 0))[: draw.choice((1, 2))]:
+                some = rows.take(np.arange(first, min(first + size, len(rows))))
+                see = partial(self._see, rollout.id, str(first), some)
+                self.simulation.spawn(see, f"Compare-{rollout.id}", after=begun)
+                begun += draw.choice((0.0, 5.0, 60.0))
 
-    def _see(self, rollout: str, rows: Any) -> None:
+    def _see(self, rollout: str, key: str, rows: Any) -> None:
+        """Keep evidence, and judge at once, as `compare` does with each object of captures."""
         for _ in range(200):
             try:
-                self.seen.put(MODEL, rollout, -1, "0", rows)
+                self.seen.put(MODEL, rollout, -1, key, rows)
+                self.judge.judge_now(MODEL, rollout, self.simulation.clock())
                 return
             except Transient:
                 self.simulation.sleep(30)
@@ -286,13 +291,18 @@ class Rollouts(Scenario):
         """See `Scenario.observe`."""
         if site == "rollouts.read" and task.name.startswith("Rollout"):
             self._tempt()
+        if site == "evidence.read" and not isinstance(found, Exception):
+            parts = self.evidence.stored[given[0], given[1]].values()
+            if sum(map(len, parts)) > len(found):
+                self.reach("evidence that came again counted once")
         if site != "rollouts.write":
             return
         change: Change = given[0]
         last = self.store.history(MODEL)[-1:]
         lost = last[0].event if found is False and last else ""
         if lost:
-            who = "a judge" if task.name.startswith("Rollout") else "an operator"
+            judges = task.name.startswith(("Rollout", "Compare"))
+            who = "a judge" if judges else "an operator"
             self.reach(f"{who} lost a race and read again")
         if lost and change.event == "started":
             self.reach("two rollouts raced to begin")
@@ -304,104 +314,14 @@ class Rollouts(Scenario):
             if change.rollout.id not in self.judged:
                 self.judged[change.rollout.id] = 0
                 self._begin(change.rollout)
+        elif found is True and change.event == "rolled back" and task.name.startswith("Compare"):
+            self.reach("a comparison rolled a candidate back")
         elif found is True and change.event == "paused" and change.cause.by == BY:
             self.reach("a rollout stood still without evidence")
 
-    # ---- what must hold ------------------------------------------------------------------------
-
     def check(self) -> Iterator[str]:
         """See `Scenario.check`."""
-        history = self.store.history(MODEL)
-        route, going = self.store.read(MODEL).route, None
-        yield from self._check_changes(history)
-        if history and history[-1].rollout is not None:
-            yield f"quiescence: {history[-1].rollout.id} is in progress, and nobody looks at it"
-        if history and (route.live, route.canary) != (history[-1].after["live"], going):
-            yield f"one live version: {route.live} and {route.canary}, not as the history says"
-        stored = {(one.revision, one.event) for one in history}
-        if invented := [one for one in self.told if (one.revision, one.event) not in stored]:
-            yield f"told: {invented[0].event} at {invented[0].revision} was never made"
-        notices = self.topic.sent
-        if invented_too := notices.keys() - stored:
-            yield f"notices: of {sorted(invented_too)[:2]}, which were never made"
-        if any(count > 1 for count in notices.values()):
-            self.reach("a notice was sent again")
-        for one in history[-1:]:
-            due = one.cause.by in (BY, "alarm") and has_notice(one)
-            if due and (one.revision, one.event) not in notices:
-                yield f"notices: nobody heard of {one.event} at {one.revision}"
-        yield from self._check_shares(history)
-
-    def _check_changes(self, history: list[Change]) -> Iterator[str]:
-        """Every change follows from the one before, and from what was seen of the candidate."""
-        going: Rollout | None = None
-        for change in history:
-            event, live = change.event, change.after["live"]
-            where = f"{event} at {change.revision}"
-            if (event == "started") != (going is None):
-                yield f"one rollout at a time: {where} while {going and going.id} goes on"
-                return
-            if going is None:
-                going = change.rollout
-                continue
-            wanted = going.live if event == "rolled back" or going.phase != "watching" else 0
-            if event in ("promoted", "finished") or going.phase == "watching":
-                wanted = going.live if event == "rolled back" else going.candidate
-            if live != wanted:
-                yield f"one live version: {live} after {where}, not {wanted}"
-            quality, by_gates = self.quality(going.id), change.cause.by == BY
-            lasted = change.cause.at - going.entered
-            if by_gates and event in ("advanced", "promoted") and lasted < 60 * RULE.minutes:
-                yield f"gates: {where} after {lasted:.0f} s"
-            if change.cause.by == "alarm" and going.started > float(change.cause.reason):
-                yield f"stop: {where}, of a rollout that began after its alarm"
-            seen = bool(self.evidence.stored.get((MODEL, going.id)))
-            if change.cause.reason == TIDY and quality == "bad" and seen:
-                yield f"gates: {going.id} stood still on bad evidence"
-            if by_gates and event in ("advanced", "promoted") and quality != "good":
-                yield f"gates: {where} on {quality} evidence"
-            away = going.candidate in self.withdrawn
-            if by_gates and event == "rolled back" and quality != "bad" and not away:
-                yield f"gates: {where} on {quality} evidence"
-            if going.phase == "watching":
-                ended = event == "rolled back"
-                self.reach(f"a promoted version {'was rolled back' if ended else 'stayed'}")
-            going = change.rollout
-
-    def _check_shares(self, history: list[Change]) -> Iterator[str]:
-        """An entity stays with the canary while its share grows; others begin the next rollout."""
-        route, answered = self.store.read(MODEL).route, defaultdict[str, set[str]](set)
-        firsts: dict[tuple[float, str], set[str]] = {}
-        for change in history:
-            if change.rollout is None or "canary" not in change.after:
-                continue
-            held = replace(with_fields(route, change.after), versions=route.versions)
-            found = assigned(held, ENTITIES)
-            canary = {
-                ENTITIES[row]
-                for choice, rows in found.items()
-                if choice.route == "canary"
-                for row in rows.tolist()
-            }
-            if lost := answered[change.rollout.id] - canary:
-                yield f"sticky: {len(lost)} entities left the canary as its share grew"
-            answered[change.rollout.id] |= canary
-            firsts[change.rollout.share, change.rollout.id] = canary
-        for (share, one), some in firsts.items():
-            for (other_share, other), others in firsts.items():
-                if share == other_share < 1 and one < other and len(some) > 10 and some == others:
-                    yield f"salt: {one} and {other} begin with the same entities"
-
-
-class Topic:
-    """Where notices are published; each is counted."""
-
-    def __init__(self) -> None:
-        self.sent = Counter[tuple[int, str]]()
-
-    def publish(self, revision: int, event: str) -> None:
-        """Publish a notice."""
-        self.sent[revision, event] += 1
+        return held(self)
 
 
 def _json(payload: bytes) -> dict[str, Any]:

@@ -107,11 +107,12 @@ class Stream(Scenario):
     )
     RARE: ClassVar[dict[str, float]] = {
         "sink.get": 8.0,
+        "sink.keys": 4.0,
         "ids.read": 2.0,
-        "ids.add": 2.0,
+        "ids.add": 3.0,
         "windows.close": 3.0,
-        "alert-state.put": 2.0,
-        "alert-state.sent": 2.0,
+        "alert-state.put": 3.0,
+        "alert-state.sent": 3.0,
         "alert-channel.send": 2.0,
     }
 
