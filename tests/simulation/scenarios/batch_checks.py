@@ -45,7 +45,7 @@ def held(world: Batch) -> Iterator[str]:
     for reader in world.readers:
         yield from reader.problems
     last = max(listing, key=lambda plan: plan.started, default=None)
-    yield from world.shoppers.check(last and last.run)
+    yield from world.shoppers.check(None if last is None else last.run)
 
 
 def _check_run(world: Batch, number: int, folder: RunPaths, plan: Plan) -> Iterator[str]:

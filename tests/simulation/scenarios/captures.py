@@ -134,7 +134,7 @@ class Captures(Scenario):
     def play(self) -> None:
         """See `Scenario.play`."""
         simulation, chance, numbers = self.simulation, self.chance, self.numbers
-        at, size = START, chance.choice((1, 3, 10))
+        at, size, arrivals = START, chance.choice((1, 3, 10)), list[tuple[int, float]]()
         #: seconds between deliveries: while a compaction reads and writes, or longer
         pace = chance.choice((0.02, 5.0, 200.0))
         if chance.random() < 0.4:  # deliveries are given up, or nothing can be merged
@@ -143,6 +143,7 @@ class Captures(Scenario):
         for start in range(0, len(numbers), size):
             at += chance.uniform(0, pace)
             some = numbers[start : start + size]
+            arrivals.append((some[0], at))
             self._deliver([line for number in some for line in _lines(number)], at)
             if chance.random() < 0.3:
                 again = [*some[len(some) // 2 :], some[0], *numbers[:1]]
@@ -152,11 +153,11 @@ class Captures(Scenario):
             simulation.at(at, self._compact)
             if chance.random() < 0.4:
                 simulation.at(at + chance.uniform(0, 0.03), self._compact)
-        for _ in range(chance.choice((0, 1, 2))):  # while captures arrive, beside a compaction
-            name = chance.choice(("c0", "c1", *(f"u{number}" for number in numbers)))
-            at = START + chance.uniform(0, 3 * pace)
-            simulation.at(at, self._compact)
-            self._erase(name, at + chance.choice((0.01, 0.1, 60.0)) * chance.random() - START)
+        for _ in range(chance.choice((0, 1, 2, 2))):  # while captures arrive, beside a compaction
+            number, at = chance.choice(arrivals or [(0, START)])
+            name = chance.choice(("c0", "c1", "c2", f"u{number}"))
+            simulation.at(at + chance.uniform(0, 0.1), self._compact)
+            self._erase(name, at + chance.choice((0.1, 0.1, 60.0)) * chance.random() - START)
         for number in numbers:
             for model, field, row in _told(number):
                 for _ in range(chance.choice((1, 1, 2))):

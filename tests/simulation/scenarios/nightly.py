@@ -188,7 +188,7 @@ class Shoppers:
         )
         settling = environment(self.simulation, "settling", self._settling)
         common = SimpleNamespace(request_telemetry=settling, auth=lambda: "none")
-        predict.__globals__["common"] = common  # type: ignore[attr-defined]
+        predict.__globals__["common"] = common
         timeout = template().of_type("AWS::Lambda::Function")["Predict"]["Timeout"]
         self.function = Function(self.simulation, "Predict", predict, timeout)
 
