@@ -157,7 +157,7 @@ class Captures(Scenario):
             number, at = chance.choice(arrivals or [(0, START)])
             name = chance.choice(("c0", "c1", "c2", f"u{number}"))
             simulation.at(at + chance.uniform(0, 0.1), self._compact)
-            self._erase(name, at + chance.choice((0.1, 0.1, 60.0)) * chance.random() - START)
+            self._erase(name, at + chance.choice((0.1, 0.1, 900.0)) * chance.random() - START)
         for number in numbers:
             for model, field, row in _told(number):
                 for _ in range(chance.choice((1, 1, 2))):

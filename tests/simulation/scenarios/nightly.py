@@ -70,7 +70,7 @@ NIGHTLY = replace(
 CATALOG = MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, NIGHTLY))
 UNIT_BYTES = 400
 #: asks are so many; they end some time after the faults
-ASKS, TAIL = 30, 900.0
+ASKS, TAIL = 12, 900.0
 #: who asks: the users of rows of every file, one of files of 20 rows or more, and a stranger
 USERS = ("c0", "c0", "c15", "stranger")
 
