@@ -241,7 +241,7 @@ BUGS: tuple[Bug, ...] = (
             "if tumbling.final or tumbling.early:",
             "if tumbling.early:",
         ),
-        ("late rows are counted in windows", "_gathered", "used &= ~late", "pass"),
+        ("late rows are counted in windows", "_gathered", "used = used & ~late", "pass"),
         (
             "the state that came is not joined",
             "advance",
