@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.kits.local_aws import eventually
 from tests.localstack.conftest import SECONDS, Deployed
-from tests.localstack.kit import ENGINE, STAGE, said
+from tests.localstack.kit import STAGE, said
 
 from quintet_cli.stage import Stage
 
@@ -27,7 +27,9 @@ def test_the_sweep_is_called_by_its_schedule(deployed: Deployed) -> None:
 
 
 @pytest.mark.xfail(
-    ENGINE == "localemu", reason="it recurses without end over what it has", strict=True
+    reason="a change is modelled before SAM's transform, which parts resources that refer to each "
+    "other, such as the API and its functions: that recurses without end",
+    strict=True,
 )
 def test_deploying_again_without_a_change_succeeds(deployed: Deployed) -> None:
     """The stage keeps its models and addresses.
