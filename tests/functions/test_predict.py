@@ -575,9 +575,7 @@ def test_a_cold_start_loads_the_modules_of_the_list(online_aws: OnlineAws) -> No
     modules = loaded_by_a_cold_start(online_aws, asked, 200)
     heavy = {"boto3", "botocore.session", "pydantic", "arro3", "urllib3", "cryptography"}
     heavy |= {"aws_lambda_powertools", "tempfile", "html", "csv"}
-    # `ssl` is loaded with the first connection that needs it
-    heavy |= {"http.client", "email.parser", "ssl", "encodings.idna", "numpy.typing"}
-    heavy |= {"logging", "decimal", "random", "traceback", "http"}
+    heavy |= {"logging", "decimal", "traceback", "numpy.typing"}
     assert modules & heavy == set()
     ours = sorted(name for name in modules if name.startswith("quintet"))
     # a module more is a slower cold start: add it to the list only if the first answer needs it

@@ -1,11 +1,12 @@
-"""A lean client for AWS's HTTP APIs: Signature Version 4 over kept-alive connections.
+"""A lean client for AWS's HTTP APIs: Signature Version 4 over kept-alive http.client connections.
 
 boto3 and its S3 client add over 300 ms to a cold start before the first byte is sent; this
-client adds a few.
+client costs no more than http.client itself.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import time
@@ -101,7 +102,7 @@ class AwsClient:
                 self._sleep(random.uniform(0, self._backoff_seconds * 2 ** (attempt - 1)))
             try:
                 response = self._send(request, address, region, again)
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 failure = type(error).__name__
                 if not again:
                     break
