@@ -490,7 +490,7 @@ def test_the_commands_from_bump_to_withdraw(server: RegistryServer, tmp_path: Pa
     assert (folder / "model.yaml").read_text().splitlines()[1] == "version: 2"
     assert "is already published" in run("publish", folder, "--bump", *stage)
     assert run("publish", folder, "--bump", "--stage", "prod", code=1) == (
-        "`--bump` is for the local stage; set `version` in model.yaml yourself"
+        "--bump: expected the local stage; set `version` in model.yaml yourself, got prod"
     )
     assert "still answers" in run("delete", "small", 2, *stage, code=1)
     assert run("withdraw", "small", 2, *stage).startswith("small: version 2 is withdrawn; ")
