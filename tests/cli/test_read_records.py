@@ -41,3 +41,10 @@ def test_other_input_is_refused(content: str) -> None:
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(FileNotFoundError):
         read_records("nosuch.jsonl")
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b"\xac\xff")
+    with pytest.raises(BadInput, match=r"got no text in UTF-8$"):
+        read_records(str(file))

@@ -73,7 +73,10 @@ def read_records(given: str) -> list[Any]:
     """
     text = given.strip()
     if not text.startswith(("{", "[")):
-        text = sys.stdin.read() if text == "-" else Path(given).read_text(encoding="utf-8")
+        try:
+            text = sys.stdin.read() if text == "-" else Path(given).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise BadInput.of("--records", EXPECTED, "no text in UTF-8") from None
     try:
         found = json.loads(text)
     except ValueError:
