@@ -90,7 +90,7 @@ def _score(found: Found, name: str, attempt: Attempt, score: Any) -> None:
 
 
 def _apart(rows: Rows, expected: Rows) -> float:
-    """The largest difference; infinite for other shapes, types or texts."""
+    """The largest difference, as for a tolerance; infinite for other shapes, types or texts."""
     worst = 0.0
     for row, wanted in zip(rows, expected, strict=True):
         for name, value in wanted.items():
@@ -100,8 +100,9 @@ def _apart(rows: Rows, expected: Rows) -> float:
             if value.dtype.kind in "OUb":
                 worst = max(worst, 0.0 if have.tolist() == value.tolist() else float("inf"))
             elif have.size and not np.array_equal(have, value, equal_nan=value.dtype.kind == "f"):
-                apart = np.abs(have.astype(np.float64) - value.astype(np.float64)).max()
-                worst = max(worst, float(apart))
+                wide = value.astype(np.float64)
+                apart = np.abs(have.astype(np.float64) - wide) / np.maximum(1.0, np.abs(wide))
+                worst = max(worst, float(apart.max()))
     return worst
 
 
