@@ -300,9 +300,10 @@ class Jobs(Scenario):
         simulation.violations += self.until_quiet(600, 40 * 3600)
 
     def _sweep(self) -> None:
+        over = self.quiet() and self.simulation.idle  # a client may wait to submit
         self.sweep.invoke({}, lambda answer: None)
         calm = self.simulation.now > self.faults.calm + 3600
-        if not self.quiet() or self.simulation.now < self.faults.calm:
+        if not over or self.simulation.now < self.faults.calm:
             self.simulation.at(self.simulation.now + (600 if calm else 60), self._sweep)
 
     def _client(self, number: int, asked: Asked, after: float) -> None:

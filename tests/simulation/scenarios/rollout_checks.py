@@ -68,7 +68,10 @@ def _check_changes(world: Rollouts, history: list[Change]) -> Iterator[str]:
             yield f"gates: {where} after {lasted:.0f} s"
         if change.cause.by == "alarm" and going.started > float(change.cause.reason):
             yield f"stop: {where}, of a rollout that began after its alarm"
-        seen = bool(world.evidence.stored.get((MODEL, going.id)))
+        rows = EVIDENCE["bad"]
+        assert rows is not None
+        failed = world.evidence.read(MODEL, going.id).candidate_failed.sum()
+        seen = failed == rows.candidate_failed.sum()
         if change.cause.reason == TIDY and quality == "bad" and seen:
             yield f"gates: {going.id} stood still on bad evidence"
         yield from _counted_once(change, quality)
