@@ -27,7 +27,7 @@ from quintet.batch.memory import peak_mb
 from quintet.batch.planning import MemoryCatalog, Pinned, plan_run
 from quintet.batch.plans import Plan, Snapshot, unit_from
 from quintet.batch.requests import request_from
-from quintet.batch.stores import Listed, MemoryObjectStore
+from quintet.batch.stores import Listed, MemoryConditionalObjects, MemoryObjectStore
 from quintet.batch.units import score_unit
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
@@ -82,6 +82,7 @@ def measure(file: Path) -> str:
         catalog=MemoryCatalog(Pinned(1, "d" * 64, "s" * 64, contract)),
         inbox=inbox,
         store=store,
+        cells=MemoryConditionalObjects(store.objects),
         unit_bytes=UNIT_BYTES,
     )
     assert isinstance(plan, Plan), plan

@@ -109,7 +109,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
     from quintet.batch.planning import MemoryCatalog, Pinned, plan_run
     from quintet.batch.plans import Plan, Snapshot, unit_from
     from quintet.batch.requests import RunRequest
-    from quintet.batch.stores import Listed, MemoryObjectStore
+    from quintet.batch.stores import Listed, MemoryConditionalObjects, MemoryObjectStore
     from quintet.batch.units import score_unit
     from quintet.features import MemoryFeatures
     from quintet.onnx_model import OnnxModel
@@ -148,7 +148,14 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
         keep=(names if form == "jsonl" else "*") if keep else None,
     )
     catalog = MemoryCatalog(Pinned(1, "d", "s", contract))
-    plan = plan_run(request, catalog=catalog, inbox=inbox, store=store, unit_bytes=UNIT_BYTES)
+    plan = plan_run(
+        request,
+        catalog=catalog,
+        inbox=inbox,
+        store=store,
+        cells=MemoryConditionalObjects(store.objects),
+        unit_bytes=UNIT_BYTES,
+    )
     assert isinstance(plan, Plan), plan
     items = json.loads(store.objects[plan.folder.units])
     watch = Watch()

@@ -97,7 +97,10 @@ class House:
             S3ObjectStore(self.aws.signed("s3"), "scores"),
         )
         catalog = MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, self.contract))
-        plan = plan_run(request, catalog=catalog, inbox=inbox, store=store, unit_bytes=400)
+        cells = S3ConditionalObjects(self.aws.signed("s3"), "scores")
+        plan = plan_run(
+            request, catalog=catalog, inbox=inbox, store=store, cells=cells, unit_bytes=400
+        )
         assert isinstance(plan, Plan), plan
         for unit in json.loads(store.get(plan.folder.units) or b"[]"):
             score_unit(

@@ -270,6 +270,7 @@ class Bench:
             catalog=self.catalog,
             inbox=self.inbox,
             store=self.store,
+            cells=self.cells,
             unit_bytes=unit_bytes,
         )
 
@@ -281,6 +282,7 @@ class Bench:
             catalog=self.catalog,
             inbox=self.inbox,
             store=self.store,
+            cells=self.cells,
             unit_bytes=unit_bytes,
         )
 

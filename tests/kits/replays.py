@@ -210,7 +210,9 @@ def _run_world(
     asked = {"bucket": inbox.bucket, "key": "tiny/a.csv", "version_id": version}
     run = run_name(inbox.bucket, "tiny/a.csv", version)
     request = request_from(asked, run=run, started=STARTED)
-    plan = plan_run(request, catalog=CATALOG, inbox=files, store=store, unit_bytes=1 << 20)
+    plan = plan_run(
+        request, catalog=CATALOG, inbox=files, store=store, cells=cells, unit_bytes=1 << 20
+    )
     assert isinstance(plan, Plan), plan
     for unit in json.loads(store.get(plan.folder.units) or b"[]"):
         score_unit(

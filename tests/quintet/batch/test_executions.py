@@ -19,7 +19,7 @@ from quintet.batch.executions import (
     stop,
 )
 from quintet.batch.planning import MemoryCatalog, plan_run
-from quintet.batch.plans import Plan, RunPaths
+from quintet.batch.plans import Plan, RunPaths, plan_from
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
 from quintet.errors import Conflict, NotFound
@@ -196,6 +196,7 @@ def test_a_refused_run_is_planned_anew_by_a_redrive_alone() -> None:
             catalog=bench.catalog,
             inbox=bench.inbox,
             store=bench.store,
+            cells=bench.cells,
             unit_bytes=300,
             again=again,
         )
@@ -206,14 +207,36 @@ def test_a_refused_run_is_planned_anew_by_a_redrive_alone() -> None:
     assert [plan(again) for again in (False, True, False)] == [False, True, True]
 
 
+def test_a_planner_that_was_slower_than_a_redrive_takes_its_plan() -> None:
+    """A run that is stopped while it is planned, and redriven: the first planner still works."""
+    bench = Bench()
+    bench.inbox.put("inbox", "tiny/a.csv", csv_bytes(ROWS))
+
+    def plan(inbox: Any, hour: int) -> Any:
+        request = request_from(ASKED, run=RUN.run, started=f"2026-11-20T{hour:02}:00:00.000Z")
+        given: dict[str, Any] = {"inbox": inbox, "store": bench.store, "cells": bench.cells}
+        return plan_run(request, catalog=bench.catalog, unit_bytes=300, **given)
+
+    class Slow:
+        """An input bucket that the redrive is planned from meanwhile."""
+
+        def __getattr__(self, name: str) -> Any:
+            plan(bench.inbox, 9)
+            return getattr(bench.inbox, name)
+
+    assert plan(Slow(), 8).started == "2026-11-20T09:00:00.000Z"
+    assert plan_from(bench.store.objects[RUN.plan]) == plan(bench.inbox, 10)
+
+
 def test_a_run_of_a_version_withdrawn_since_is_not_redriven() -> None:
     bench = Bench()
     bench.inbox.put("inbox", "tiny/a.csv", csv_bytes(ROWS))
     request = request_from(ASKED, run=RUN.run, started="2026-11-20T08:00:00.000Z")
-    options = {"inbox": bench.inbox, "store": bench.store, "unit_bytes": 300}
-    planned = plan_run(request, catalog=bench.catalog, **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"inbox": bench.inbox, "store": bench.store, "unit_bytes": 300}
+    options["cells"] = bench.cells
+    planned = plan_run(request, catalog=bench.catalog, **options)
     assert isinstance(planned, Plan)
     # the run itself goes on with what it pinned
-    assert plan_run(request, catalog=MemoryCatalog(), **options) == planned  # type: ignore[arg-type]
+    assert plan_run(request, catalog=MemoryCatalog(), **options) == planned
     with pytest.raises(NotFound):
-        plan_run(request, catalog=MemoryCatalog(), again=True, **options)  # type: ignore[arg-type]
+        plan_run(request, catalog=MemoryCatalog(), again=True, **options)

@@ -212,6 +212,7 @@ class Batch(Scenario):
                 catalog=catalog,
                 inbox=inbox,
                 store=store,
+                cells=cells,
                 unit_bytes=UNIT_BYTES,
                 again=again,
             )

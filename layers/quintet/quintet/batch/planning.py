@@ -26,7 +26,7 @@ from quintet.batch.packing import units_of
 from quintet.batch.passthrough import passthrough_columns
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Snapshot, dump, plan_from
 from quintet.batch.requests import RunRequest, header_of, passthrough_of
-from quintet.batch.stores import InputBucket, ObjectStore
+from quintet.batch.stores import ConditionalObjects, InputBucket, ObjectStore
 from quintet.contract import Contract, to_dict
 from quintet.errors import BadInput, ModelFailure
 from quintet.formats.kinds import ignored_columns
@@ -95,20 +95,22 @@ def plan_run(
     catalog: Catalog,
     inbox: InputBucket,
     store: ObjectStore,
+    cells: ConditionalObjects,
     unit_bytes: int,
     again: bool = False,
 ) -> Plan | RefusedPlan:
     """Plan a run and store its documents, plan.json last. A stored plan is final.
 
-    `again` repeats a refused plan.
+    `again` repeats a refused plan. If another execution of the run stored its plan meanwhile, that
+    one is returned: a run that was stopped and redriven may have two planners at work.
 
     Raises:
         NotFound: the planned version was withdrawn since.
         Transient: a store could not be read.
     """
     folder = RunPaths(request.model, request.run)
-    stored = store.get(folder.plan)
-    known = plan_from(stored) if stored else None
+    held = cells.read(folder.plan)
+    known = plan_from(held[0]) if held else None
     if isinstance(known, Plan) and again:
         catalog.pin(known.model, known.version)  # a version withdrawn since is not redriven
     if isinstance(known, Plan) or (known and not again):
@@ -118,15 +120,28 @@ def plan_run(
         units = units_of(request, [one.cuts for one in found.inputs], unit_bytes)
         plan = _decide(request, found, len(units))
     except (BadInput, ModelFailure) as error:
-        refused = _refused(request, error)
-        store.put(folder.plan, dump(refused))
-        return refused
+        return _stored(folder, cells, held, _refused(request, error))
+    if (stands := cells.read(folder.plan)) != held and stands is not None:
+        return plan_from(stands[0])
     if request.scope != "key":
         store.put(folder.inputs, inputs_document(found.files))
     if found.features:
         store.put(folder.history, inputs_document(found.features))
     store.put(folder.units, dump(units))
-    store.put(folder.plan, dump(plan))
+    return _stored(folder, cells, held, plan)
+
+
+def _stored(
+    folder: RunPaths,
+    cells: ConditionalObjects,
+    held: tuple[bytes, str] | None,
+    plan: Plan | RefusedPlan,
+) -> Plan | RefusedPlan:
+    """Store a plan if what was `held` still stands; the plan that then stands."""
+    if not cells.swap(folder.plan, dump(plan), None if held is None else held[1]):
+        stands = cells.read(folder.plan)
+        if stands is not None:
+            return plan_from(stands[0])
     return plan
 
 

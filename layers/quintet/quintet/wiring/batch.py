@@ -113,6 +113,7 @@ def bury_drop(body: str) -> None:
 def planner() -> Callable[[RunRequest, bool], Plan | RefusedPlan]:
     """The planner of runs; it also plans a refused run again."""
     from quintet.aws.catalog import RegistryCatalog
+    from quintet.aws.scores_bucket import S3ConditionalObjects
     from quintet.batch.planning import plan_run
 
     settings = read(PlanSettings, os.environ)
@@ -120,6 +121,7 @@ def planner() -> Callable[[RunRequest, bool], Plan | RefusedPlan]:
         common.registry(settings.registry_table), common.artifacts(settings.registry_bucket)
     )
     inbox, store = _inbox(), _store(settings.scores_bucket)
+    cells = S3ConditionalObjects(_s3(), settings.scores_bucket)
 
     def plan(request: RunRequest, again: bool) -> Plan | RefusedPlan:
         return plan_run(
@@ -127,6 +129,7 @@ def planner() -> Callable[[RunRequest, bool], Plan | RefusedPlan]:
             catalog=catalog,
             inbox=inbox,
             store=store,
+            cells=cells,
             unit_bytes=settings.unit_bytes,
             again=again,
         )
