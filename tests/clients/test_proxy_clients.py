@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import tritonclient.http.aio as triton_aio
 from botocore.exceptions import ClientError
 from tests.kits.local_aws import ROOT, LocalAws, start_local_aws
 from tests.kits.models import LOG, TEXT, publish
+from tests.kits.running_proxy import proxy
 from tritonclient.utils import InferenceServerException
 
 from quintet.contract import Contract
@@ -45,24 +44,6 @@ def publish_to(aws: LocalAws, *contracts: Contract) -> None:
             aws.outputs["RegistryBucketName"],
             aws.outputs["RegistryTableName"],
         )
-
-
-@contextmanager
-def proxy(aws: LocalAws, *options: str) -> Iterator[str]:
-    """The address of a proxy; it ends well when it is told to."""
-    quintet = str(Path(sys.executable).with_name("quintet"))
-    command = [quintet, "proxy", "--state", str(aws.state), "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            found = re.match(r"http://127\.0\.0\.1:\d+", line)
-            assert found is not None, line
-            yield found[0]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.stdout.read()
-    assert process.returncode == 0
 
 
 @pytest.fixture(scope="module", params=[(), ("--batch-ms", "1000", "--batch-rows", "6")])

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.kits.local_aws import ROOT, LocalAws
 from tests.kits.models import LOG, TEXT, publish
+from tests.kits.running_proxy import proxy
 
 pytestmark = pytest.mark.clients
 
@@ -53,8 +55,18 @@ def run(environment: str, script: str, *arguments: str, **variables: str) -> Any
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_kserve(aws: LocalAws) -> None:
-    found = run("sagemaker2", "kserve_client.py", aws.api_url)
+@pytest.fixture(params=["directly", "through quintet proxy"])
+def address(aws: LocalAws, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The API's address, or that of a proxy which combines what comes within 5 ms."""
+    if request.param == "directly":
+        yield aws.api_url
+    else:
+        with proxy(aws, "--batch-ms", "5") as found:
+            yield found
+
+
+def test_kserve(address: str) -> None:
+    found = run("sagemaker2", "kserve_client.py", address)
     status, text = found.pop("unknown")
     assert (status, text.startswith("Request for unknown model: 'nope'")) == (404, True)
     assert found == {
