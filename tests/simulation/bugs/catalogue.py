@@ -335,13 +335,6 @@ BUGS: tuple[Bug, ...] = (
             "made = _stored(folder, cells, held, plan)\n"
             "    store.put(folder.units, dump(units))\n    return made",
         ),
-        (
-            "a planner replaces the plan of a redrive",
-            "_stored",
-            "if not cells.swap(folder.plan, dump(plan), None if held is None else held[1]):",
-            "while not cells.swap(\n"
-            "        folder.plan, dump(plan), (cells.read(folder.plan) or (b'', None))[1]):",
-        ),
     ),
     *_of(
         "batch",
