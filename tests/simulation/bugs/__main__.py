@@ -17,9 +17,11 @@ from functools import partial
 
 from tests.simulation.bugs.catalogue import BUGS
 from tests.simulation.bugs.planting import Bug, caught
+from tests.simulation.campaign import SCENARIOS
 
 #: how far apart the first seeds are
 APART = 100_000
+NAMES = [scenario.NAME for scenario in SCENARIOS]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--times", type=int, default=3, help="first seeds for each bug")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", default="", help="a part of the names of bugs")
+    parser.add_argument("--scenario", nargs="+", choices=NAMES, default=NAMES)
     asked = parser.parse_args(arguments)
-    bugs = [bug for bug in BUGS if asked.only in bug.name]
+    bugs = [bug for bug in BUGS if asked.only in bug.name and bug.scenario in asked.scenario]
     print(f"{'scenario':10}{'bug':62}{'median':>8}{'worst':>8}")
     counts = []
     with ProcessPoolExecutor(asked.processes) as pool:
