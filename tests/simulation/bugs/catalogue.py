@@ -426,12 +426,6 @@ BUGS: tuple[Bug, ...] = (
         "captures",
         "captures.erasure",
         (
-            "an erasure does not look again",
-            "erase",
-            "left = list(holding(objects, entity, models, damaged))",
-            "left = []",
-        ),
-        (
             "an erasure overwrites what another wrote",
             "_rewrite",
             "stored.tag):",
@@ -441,12 +435,6 @@ BUGS: tuple[Bug, ...] = (
     *_of(
         "captures",
         "captures.compaction",
-        (
-            "an hour's object may be again what it was",
-            "rewritten",
-            "write_parquet(rows, uuid.uuid4().hex)",
-            "write_parquet(rows)",
-        ),
         (
             "an hour's object is read after its new rows",
             "merge",
