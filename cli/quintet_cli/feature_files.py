@@ -15,7 +15,7 @@ from arro3 import io as arro3_io
 from numpy.typing import NDArray
 
 from quintet.columns import Array, Batch, from_arrays, from_text, numpy_dtype, shown
-from quintet.columns.names import near_name, suggestion
+from quintet.columns.names import suggestion
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors, column
@@ -100,7 +100,9 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
     if contract.entity is None or not stored:
         raise BadInput.of("model", "one with stored features", contract.name)
     table = _parquet(path, stored) if path.suffix == ".parquet" else _csv(path)
-    chosen = _chosen(contract, table.names)
+    known_names = {contract.entity, AT, KNOWN_AT, *stored}
+    others = tuple(name for name in table.names if name not in known_names)
+    chosen = _chosen(contract, table.names, others)
     present = {
         f.name: np.array([value is not None for value in table.values(f.key)], dtype=np.bool_)
         for f in chosen
@@ -124,9 +126,7 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
         values = {name: columns[name][row] for name in columns if present[name][row]}
         entity = (batch.entities or [])[row]
         rows.append(FeatureRow(entity, moments[row], values, known[row] if known else None))
-    known_names = {contract.entity, AT, KNOWN_AT, *stored}
-    left_out = tuple(name for name in table.names if name not in known_names)
-    return FeatureFile(tuple(columns), rows, sorted(refusals, key=lambda r: r.row or 0), left_out)
+    return FeatureFile(tuple(columns), rows, sorted(refusals, key=lambda r: r.row or 0), others)
 
 
 def history_of(contract: Contract, found: FeatureFile) -> History:
@@ -148,14 +148,14 @@ def history_of(contract: Contract, found: FeatureFile) -> History:
     )
 
 
-def _chosen(contract: Contract, names: Sequence[str]) -> list[Feature]:
-    """Return the contract's stored features that the file has."""
+def _chosen(contract: Contract, names: Sequence[str], others: Sequence[str]) -> list[Feature]:
+    """Return the contract's stored features that the file has; `others` are no names of it."""
     stored = {feature.key: feature for feature in contract.stored}
     missing = [name for name in (contract.entity or "", *stored) if name not in names]
     refusals = [
-        Refusal(None, name, f"one of {', '.join(missing)}{suggestion(name, missing)}", "another")
-        for name in names
-        if name not in stored and near_name(name[:200], missing)
+        Refusal(None, name, f"one of {', '.join(missing)}{hint}", "another")
+        for name in others
+        if (hint := suggestion(name, missing))
     ]
     if contract.entity not in names:
         refusals.append(Refusal(None, contract.entity or "", "a column of that name", "none"))

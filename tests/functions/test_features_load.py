@@ -67,6 +67,14 @@ def test_columns_of_other_models_are_left_out(tmp_path: Path) -> None:
     assert found.rows == [FeatureRow("c1", NOW, {"spend": 7.0})]
 
 
+def test_the_entity_and_a_moment_are_no_misspelt_features(tmp_path: Path) -> None:
+    cat = Feature(name="cat", dtype="float32", source="store")
+    contract = renamed(CONTRACT, features=(*CONTRACT.features, cat))
+    file = csv(tmp_path, "customer,spend,at\nc1,7,1700000000\n")
+    found = read(contract, file, NOW)
+    assert found.rows == [FeatureRow("c1", NOW, {"spend": 7.0})]
+
+
 def test_parquet_gives_the_same(tmp_path: Path) -> None:
     file = tmp_path / "features.parquet"
     moments = np.array(["2023-11-14T22:13:20", "2023-11-14T22:13:21"], dtype="datetime64[us]")
