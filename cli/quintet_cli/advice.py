@@ -102,20 +102,19 @@ def _of_file(error: OSError, words: Sequence[str]) -> str:
         return "quintet doctor"
     path = Path(error.filename)
     if isinstance(error, FileNotFoundError):
-        near = beside(path)
+        near = near_name(path.name[:200], beside(path))
         if near and str(error.filename) in words:
             return again(words, {str(error.filename): str(path.with_name(near))})
         return f"ls {_quoted(next(one for one in (*path.parents, Path()) if one.is_dir()))}"
     return f"ls -ld {_quoted(path)}"
 
 
-def beside(path: Path) -> str | None:
-    """The name of a file in a missing file's folder that may be meant."""
+def beside(path: Path) -> list[str]:
+    """The names of files in a missing file's folder, one of which may be meant."""
     try:
-        names = [one.name for one in islice(path.parent.iterdir(), _NEIGHBOURS)]
-        return near_name(path.name[:200], names)
+        return [one.name for one in islice(path.parent.iterdir(), _NEIGHBOURS)]
     except OSError:  # there may be no such folder, or nobody may list it
-        return None
+        return []
 
 
 def after_usage(error: Any, words: Sequence[str]) -> str:

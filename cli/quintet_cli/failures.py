@@ -16,6 +16,7 @@ from botocore.exceptions import (
     NoRegionError,
 )
 
+from quintet.columns.names import suggestion
 from quintet.errors import ModelFailure, NotFound, QuintetError, Transient
 from quintet_cli.advice import beside, next_command
 from quintet_cli.stacks import NoStage, StageError, explained
@@ -57,8 +58,7 @@ def _of_file(error: BaseException) -> str | None:
     path = Path(error.filename)
     if not isinstance(error, FileNotFoundError):
         return f"{path}: {error.strerror.lower()}"
-    near = beside(path)
-    return f"{path}: there is no such file{f'; do you mean {near}?' if near else ''}"
+    return f"{path}: there is no such file{suggestion(path.name, beside(path))}"
 
 
 def told(error: Exception, words: Sequence[str] = ()) -> Status | None:

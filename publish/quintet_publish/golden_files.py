@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import near_name, numpy_dtype
+from quintet.columns import numpy_dtype, suggestion
 from quintet.contract import Contract
 from quintet.serving.golden import Golden, golden_from_dict
 from quintet_publish.class_checks import label_differences
@@ -139,9 +139,7 @@ def _problems(contract: Contract, data: Any) -> Iterator[tuple[str, str]]:
         yield "", "expected an object with columns and outputs"
         return
     for name in sorted(data.keys() - set(KEYS)):
-        near = near_name(name, KEYS)
-        hint = f"; do you mean {near}?" if near else ""
-        yield name[:100], f"expected one of {', '.join(KEYS)}{hint}"
+        yield name[:100], f"expected one of {', '.join(KEYS)}{suggestion(name, KEYS)}"
     columns, outputs = data.get("columns"), data.get("outputs")
     if not isinstance(columns, dict) or not isinstance(outputs, dict) or not columns:
         yield "", "expected an object with columns and outputs"
