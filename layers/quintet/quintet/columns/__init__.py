@@ -6,8 +6,10 @@ source.
 """
 
 from quintet.columns.batch import (
+    FALSE,
     ID_KIND,
     MAX_ID_BYTES,
+    TRUE,
     Array,
     Batch,
     drop_empty_texts,
@@ -31,8 +33,10 @@ from quintet.columns.tensors import check_has_rows, from_tensors
 from quintet.columns.values import cell_value
 
 __all__ = [
+    "FALSE",
     "ID_KIND",
     "MAX_ID_BYTES",
+    "TRUE",
     "Array",
     "Batch",
     "cell_value",

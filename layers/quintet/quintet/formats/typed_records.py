@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import astuple
 
-from quintet.columns import Array, Batch, fits, numpy_dtype, ragged
+from quintet.columns import FALSE, Array, Batch, fits, numpy_dtype, ragged
 from quintet.contract import Contract, Feature
 from quintet.formats import strict_json
 
@@ -35,8 +35,6 @@ _LARGE = 2.0**63
 
 #: the dtype of numbers that are not features
 _NO_FEATURES = "none"
-#: an element of a mask, as a byte
-_FALSE = b"\0"
 
 
 @dataclass(slots=True)
@@ -247,7 +245,7 @@ def _put_numbers(reader: _Reader, numbers: bytearray, batch: Batch, fields: dict
     packed = np.frombuffer(numbers, reader.packed)
     for group in reader.numbers:
         matrix = packed[group.field]
-        if group.limit is not None and _FALSE in (np.abs(matrix) < group.limit).tobytes():
+        if group.limit is not None and FALSE in (np.abs(matrix) < group.limit).tobytes():
             return False
         for name, place in group.others.items():
             fields[name] = matrix[:, place]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from quintet.columns import (
+    FALSE,
+    TRUE,
     Array,
     Batch,
     drop_empty_texts,
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Model", "Scores", "joined_scores", "score"]
-
-#: an element of a mask, as bytes
-_FALSE, _TRUE = b"\0", b"\1"
 
 
 class Model(Protocol):
@@ -84,7 +83,7 @@ def score(
     wanted: Sequence[Output] = contract.outputs
     if outputs is not None:
         wanted = [output for output in wanted if output.name in outputs]
-    by_rule = fallback if fallback is not None and _TRUE in fallback.tobytes() else None
+    by_rule = fallback if fallback is not None and TRUE in fallback.tobytes() else None
     if features := contract.compiled[_never_empty]:
         drop_empty_texts(batch, features)
     plans: list[_InputPlan | FreePlan] = contract.compiled[_input_plans]
@@ -190,14 +189,13 @@ class _InputPlan:
             stacked = batch.stacked.get(self.names)
             tensor = values = self._stack(batch, self.names) if stacked is None else stacked
         if self.low is not None:
-            # bytes tell quickest whether all are fine: a method of numpy's is many calls
             if self.finite:
                 fine = np.isfinite(values).tobytes()
             elif self.gaps is None:  # comparisons are False for NaN
                 fine = (values >= self.low).tobytes() + (values <= self.high).tobytes()
             else:
-                fine = _FALSE  # NaN may be allowed
-            if _FALSE in fine:
+                fine = FALSE  # NaN may be allowed
+            if FALSE in fine:
                 self._refuse(batch, values, by_rule)
         for position, feature, allowed in self.categories:
             column = values[:, position].tolist()
@@ -281,7 +279,7 @@ def _run(
             )
         if output.free:
             results[output.name] = rows_of(batch, output, index, values)
-        if output.finite and dtype.kind == "f" and _FALSE in np.isfinite(values).tobytes():
+        if output.finite and dtype.kind == "f" and FALSE in np.isfinite(values).tobytes():
             refuse_outputs(batch, output, index, values)
     if len(batch.refusals) == refused:
         return index, results

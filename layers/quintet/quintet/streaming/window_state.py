@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from quintet.columns import TRUE
 from quintet.contract import Aggregate, Stream
 from quintet.streaming.aggregates import (
     Partials,
@@ -30,8 +31,6 @@ FORM = 1
 #: deflated, half as large; it also spares Lambda's runtime, which parses and writes it as JSON
 DEFLATED_FORM = 2
 DEFLATED = 16_384  # bytes of JSON from which a state is
-#: an element of a mask, as a byte
-_TRUE = b"\1"
 
 
 @dataclass(slots=True)
@@ -135,7 +134,7 @@ def read(state: Any) -> dict[str, OpenPart]:
 def _write(found: OpenPart) -> dict[str, Any]:
     partials = found.partials
     starts, which = partials.starts[:1], None
-    if _TRUE in (partials.starts != starts).tobytes():
+    if TRUE in (partials.starts != starts).tobytes():
         starts, which = np.unique(partials.starts, return_inverse=True)
     return {
         "entity": found.entity,

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.columns import FALSE
 from quintet.contract import Stream
 from quintet.features import MemoryFeatures
 from quintet.streaming import window_state
@@ -29,8 +30,6 @@ __all__ = ["Advanced", "MemoryWindows", "Part", "Window", "WindowStore", "advanc
 MAX_STATE = 256 * 1024
 #: characters of an entity: it is a key of the feature store
 MAX_ENTITY = 1024
-#: an element of a mask, as a byte
-_FALSE = b"\0"
 
 
 class WindowStore(Protocol):
@@ -183,7 +182,7 @@ def _gathered(
         _tally(counted, "late", np.maximum(starts[late], 0.0))
         _tally(counted, "future", np.floor(arrived[future] / length) * length)
     fields, record = model_rows.fields, model_rows.record
-    if _FALSE in used.tobytes():
+    if FALSE in used.tobytes():
         starts, times, record = starts[used], times[used], record[used]
         entities = [entities[row] for row in np.flatnonzero(used).tolist()]
         fields = {name: column[used] for name, column in fields.items()}
