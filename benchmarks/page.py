@@ -1,8 +1,9 @@
 """One table and a plot of the stored results: python -m benchmarks.page [--write]
 
-Fills docs/benchmarks.md between `<!-- results -->` and `<!-- end of results -->`, and draws
-docs/benchmarks.svg, from benchmarks/results. Each figure is the median of its runs, with the least
-and most beside it, the command that made it, and the machine and its load at the time.
+Fills docs/benchmarks.md between `<!-- results -->` and `<!-- end of results -->` from
+benchmarks/results, and draws what was measured beside others in docs/benchmarks.svg. Each figure is
+the median of its runs, with the least and most beside it, the command that made it, and the machine
+and its load at the time.
 """
 
 from __future__ import annotations
@@ -152,8 +153,7 @@ def main() -> None:
         before, _, rest = PAGE.read_text().partition(BEGIN)
         _, _, after = rest.partition(END)
         PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-        # a growth's axes have units of their own: they do not compare as bars
-        PLOT.write_text(plot([one for one in found if one[0].result != "growth"]))
+        PLOT.write_text(plot([one for one in found if one[0].result.startswith("peers")]))
 
 
 if __name__ == "__main__":

@@ -76,11 +76,10 @@ def main() -> None:
             some.mkdir()
             make(some, rows, given.features)
         peers = [name for name in given.only if works(name, small)]
-        ours = [RAW, *(f"score_unit {form}" for form in FORMATS)]
-        commands: dict[str, Callable[[int], Command]] = {
-            name: partial(command_of, name, folder) for name in ours
-        }
+        commands: dict[str, Callable[[int], Command]] = {RAW: partial(command_of, RAW, folder)}
         for form in FORMATS:
+            ours = f"score_unit {form}"
+            commands[ours] = partial(command_of, ours, folder)
             for name in peers:
                 commands[f"{name} {form}"] = partial(command_of_peer, name, form, folder)
         rows_found = table(measure(commands, given.rounds, given.cores))
