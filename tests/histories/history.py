@@ -75,9 +75,10 @@ def read(path: Path) -> list[Operation]:
 class History:
     """Operations in the order in which they began, and what a kill of the server may have lost.
 
-    A kill (`kill_server`) tells by `kept` when the last beat that outlived it was sent. A snapshot
-    of the local AWS is taken between two calls, so whatever was answered before that moment is in
-    it, and must hold afterwards; what was answered later may be gone.
+    A kill (`kill_server`) begins when the server and its environments have ended, and tells by
+    `kept` when the last beat that outlived it was sent. A snapshot of the local AWS is taken
+    between two calls, so whatever was answered before that moment is in it, and must hold
+    afterwards; what was answered later may be gone.
     """
 
     def __init__(self, operations: Iterable[Operation]) -> None:

@@ -121,11 +121,15 @@ class Nemesis:
         self._note("kill_environment", began, function=name)
 
     def kill_server(self) -> None:
-        """Kill the server, start it again, and find out what it has kept."""
+        """Kill the server, start it again, and find out what it has kept.
+
+        The kill is noted as of when nothing of the server was left: until then it may have answered
+        what was asked after its end had been decided.
+        """
         self._stage.up.clear()
         with self._heart.still:
-            began = time.monotonic()
             self._stage.kill()
+            began = time.monotonic()
             self._stage.free()
             self._stage.jump(self._draw.randint(-FARTHEST, FARTHEST))
             self._stage.start()

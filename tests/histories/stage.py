@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 from tests.histories.disk import disk_at
-from tests.kits.local_aws import FREE_PORTS, LocalAws, LocalAwsFailed, start_local_aws
+from tests.kits.local_aws import FREE_PORTS, LocalAws, LocalAwsFailed, eventually, start_local_aws
 
-__all__ = ["PARAMETERS", "Stage"]
+__all__ = ["PARAMETERS", "Stage", "runs"]
 
 #: a killed worker's message comes back after six times its time-out
 PARAMETERS = {
@@ -28,6 +28,7 @@ PARAMETERS = {
 }
 TRIES = 5
 START_SECONDS = 300.0
+END_SECONDS = 120.0
 
 
 class Stage:
@@ -80,9 +81,14 @@ class Stage:
         return self.local
 
     def kill(self) -> None:
-        """End the server as a power failure would; its environments end with it."""
+        """End the server as a power failure would, and wait for its environments to end with it.
+
+        Each ends itself once it notices, on a busy machine late, and may send a webhook until then.
+        """
+        environments = self.environments()
         self.local.process.kill()
         self.local.process.wait()
+        eventually(lambda: not any(map(runs, environments)), END_SECONDS)
         self._keep_log()
 
     def environments(self) -> list[psutil.Process]:
@@ -121,3 +127,11 @@ class Stage:
     def _remove(self) -> None:
         self.disk.close()
         shutil.rmtree(self.state, ignore_errors=True)
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process has not ended, though nobody may have waited for it yet."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -42,6 +42,11 @@ def webhook(began: float, id: str = "w1", job: str = "j1", **told: Any) -> Opera
     return op("webhook", began, 204, id=id, job=job, **(about | told))
 
 
+def late(signed: float) -> Operation:
+    """A webhook that was signed before the kill and heard after it."""
+    return replace(webhook(signed), ended=KILL + 2)
+
+
 def publish(began: float, version: int = 1) -> Operation:
     return op("publish", began, model="m", version=version)
 
@@ -171,6 +176,9 @@ GOOD: list[list[Operation]] = [
     # what was answered after the snapshot may be gone
     [submit(96), look(98), webhook(99), kill(), op("look", 101, 404, job="j1"), submit(102, "j2")],
     [submit(1), look(98), webhook(98.5), kill(), look(103, "ACCEPTED"), FINISH],
+    # and a webhook of it may be heard after the kill
+    [submit(98), late(99), kill(), op("look", 103, 404, job="j1"), submit(104, "j2")],
+    [submit(1), late(99), kill(), look(103, "ACCEPTED"), FINISH],
     [publish(96), kill(), missing(101)],
     [withdraw(96), kill(), ask(120, pinned=1)],
     [promote(96), kill(), ask(120)],
