@@ -34,7 +34,7 @@ from onnx import helper
 from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.batch.plans import RunPaths
+from quintet.batch.plans import Plan, RunPaths
 from quintet.onnx_model import session_options
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
@@ -266,9 +266,9 @@ def _stop_halfway(local: LocalAws, reader: RunReader) -> None:
         names = reader.names(MODEL)
         folder = RunPaths(MODEL, names[0]) if names else None
         time.sleep(0.05)
-    while (units := reader.store.get(folder.units)) is None:
+    while not isinstance(plan := reader.plan(folder), Plan):
         time.sleep(0.05)
-    wanted = len(json.loads(units)) // 3
+    wanted = plan.units // 3
     while len(reader.store.keys(folder.results)) < wanted and reader.ended(folder) is None:
         time.sleep(0.05)
     _quintet(local, "runs", "stop", MODEL)

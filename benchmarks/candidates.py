@@ -87,7 +87,7 @@ def measure(file: Path) -> str:
     )
     assert isinstance(plan, Plan), plan
     before, begun = peak_mb(), time.process_time()
-    for item in orjson.loads(store.get(plan.folder.units) or b"[]"):
+    for item in orjson.loads(store.get(plan.units_key) or b"[]"):
         score_unit(
             unit_from(item),
             plan,

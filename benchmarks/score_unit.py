@@ -157,7 +157,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
         unit_bytes=UNIT_BYTES,
     )
     assert isinstance(plan, Plan), plan
-    items = json.loads(store.objects[plan.folder.units])
+    items = json.loads(store.objects[plan.units_key])
     watch = Watch()
     scored = 0
     for item in items:

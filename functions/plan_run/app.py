@@ -20,9 +20,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     with wiring.traced(run, attempt.request):
         request = request_from(attempt.request, run=run, started=started)
         plan = wiring.planner()(request, attempt.redrive)
-        status, key, units = "refused", plan.folder.units, 0
+        status, key, units = "refused", None, 0
         if isinstance(plan, Plan):
-            status, units = "planned", plan.units
+            status, key, units = "planned", plan.units_key, plan.units
             if attempt.redrive:
                 key, units = wiring.redriver()(plan, event["run"])
     common.logger().info("planned", run=run, status=status, units=units, redrive=attempt.redrive)

@@ -84,7 +84,8 @@ def test_a_file_is_planned_scored_and_reported(
     assert manifest["digest"] == plan["digest"]
     units = range(plan["units"])
     assert set(found) == {
-        *(f"{ROOT}{name}" for name in ("plan.json", "units.json", "manifest.json")),
+        *(f"{ROOT}{name}" for name in ("plan.json", "manifest.json")),
+        f"{ROOT}planned/{plan['documents']}/units.json",
         *(f"{ROOT}{name}" for name in ("report.json", "report.html")),
         *(f"{ROOT}units/{unit:05d}.json" for unit in units),
         *(f"{ROOT}scores/part-{unit:05d}.parquet" for unit in units),
@@ -113,7 +114,8 @@ def test_a_prefix_is_planned_scored_and_reported(
     counts = {"rows": 100, "scored": 98, "quarantined": 2, "fallback": 0, "unaccounted": 0}
     assert (summary["status"], summary["counts"]) == ("succeeded", counts)
     found = aws.objects(root)
-    inputs, manifest = (orjson.loads(found[f"{root}{n}.json"]) for n in ("inputs", "manifest"))
+    plan, manifest = (orjson.loads(found[f"{root}{n}.json"]) for n in ("plan", "manifest"))
+    inputs = orjson.loads(found[f"{root}planned/{plan['documents']}/inputs.json"])
     keys = [f"_data/tiny/month=2026-01/{part}.csv" for part in ("a", "b")]
     assert [file["key"] for file in inputs["files"]] == keys
     versions = [s3.head_object(Bucket="inbox", Key=key)["VersionId"] for key in keys]

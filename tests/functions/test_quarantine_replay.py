@@ -102,7 +102,7 @@ class House:
             request, catalog=catalog, inbox=inbox, store=store, cells=cells, unit_bytes=400
         )
         assert isinstance(plan, Plan), plan
-        for unit in json.loads(store.get(plan.folder.units) or b"[]"):
+        for unit in json.loads(store.get(plan.units_key) or b"[]"):
             score_unit(
                 unit_from(unit),
                 plan,
@@ -601,7 +601,8 @@ def test_files_of_one_key_in_two_buckets_send_nothing(house: House) -> None:
 
 def test_a_run_of_many_without_its_inputs_sends_nothing(house: House) -> None:
     folder = house.many({"_data/a.csv": csv_bytes(rows_with(2))})
-    house.s3.delete_object(Bucket="scores", Key=folder.inputs)
+    (key,) = (key for key in house.aws.objects(folder.root) if key.endswith("/inputs.json"))
+    house.s3.delete_object(Bucket="scores", Key=key)
     assert "has no inputs.json any more" in house.refuses("replay", f"tiny/{folder.run}")
     assert house.replays() == {}
 

@@ -286,9 +286,9 @@ class Bench:
             unit_bytes=unit_bytes,
         )
 
-    def units(self, folder: RunPaths) -> list[Unit]:
+    def units(self, plan: Plan) -> list[Unit]:
         """The units of a planned run."""
-        return [unit_from(item) for item in orjson.loads(self.store.objects[folder.units])]
+        return [unit_from(item) for item in orjson.loads(self.store.objects[plan.units_key])]
 
     def score(self, plan: Plan | RefusedPlan, threads: int = 1) -> list[dict[str, Any]]:
         """Score every unit of a run; their results."""
@@ -307,7 +307,7 @@ class Bench:
                 candidates=self.candidates,
                 threads=threads,
             )
-            for unit in self.units(plan.folder)
+            for unit in self.units(plan)
         ]
 
     def scores(self, folder: RunPaths) -> list[dict[str, Any]]:

@@ -107,12 +107,9 @@ _RUN = {
 }
 
 
-def _planned(status: str, run: str, units: int) -> dict[str, Any]:
-    model = run.partition("-")[0]
-    return {"status": status, "units": units, "units_key": f"runs/{model}/{run}/units.json"}
+_PLANNED = {"status": "planned", "units": 1, "units_key": ANY}
 
 
-_HASH = "0123456789abcdef01234567"
 _TEXTS = [0.93356603, 0.00083887466, 0.031572443, 0.0034861632, 0.029497597, 0.0010388637]
 
 #: function and event, and what is answered
@@ -229,9 +226,9 @@ _ANSWERS: tuple[tuple[str, str, Any], ...] = (
     ("Drop", "drop_not_ours", SETTLED),
     ("Rollout", "rollout_look", {"done": True, "wait": 0, "event": None}),
     ("Rollout", "rollout_alarm", SETTLED),
-    ("PlanRun", "plan_run_file", _planned("planned", RUN, 1)),
-    ("PlanRun", "plan_run_prefix", _planned("planned", f"tiny-2026-01-{_HASH}", 1)),
-    ("PlanRun", "plan_run_unknown_model", _planned("refused", f"nosuch-customers-{_HASH}", 0)),
+    ("PlanRun", "plan_run_file", _PLANNED),
+    ("PlanRun", "plan_run_prefix", _PLANNED),
+    ("PlanRun", "plan_run_unknown_model", {"status": "refused", "units": 0, "units_key": None}),
     ("ReportRun", "report_run_scored", _REPORT),
     ("ReportRun", "report_run_failed", _REPORT),  # what a report says is not taken back
     ("Runs", "runs_list", http(200, {"runs": ANY, "next": None})),

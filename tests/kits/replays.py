@@ -214,7 +214,7 @@ def _run_world(
         request, catalog=CATALOG, inbox=files, store=store, cells=cells, unit_bytes=1 << 20
     )
     assert isinstance(plan, Plan), plan
-    for unit in json.loads(store.get(plan.folder.units) or b"[]"):
+    for unit in json.loads(store.get(plan.units_key) or b"[]"):
         score_unit(
             unit_from(unit),
             plan,

@@ -204,11 +204,13 @@ def test_a_unit_that_crashes_fails_the_run_and_not_its_siblings(
     folder = RunPaths("churn", "churn-with-a-crash")
     plan = json.loads(reader.store.get(done.plan) or b"{}")
     units = [
-        {**unit, "run": folder.run} for unit in json.loads(reader.store.get(done.units) or b"[]")
+        {**unit, "run": folder.run}
+        for unit in json.loads(reader.store.get(done.document("units", plan["documents"])) or b"[]")
     ]
     units[1]["surprise"] = True
-    reader.store.put(folder.units, json.dumps(units).encode())
-    reader.store.put(folder.plan, json.dumps({**plan, "run": folder.run}).encode())
+    reader.store.put(folder.document("units", None), json.dumps(units).encode())
+    plan |= {"run": folder.run, "documents": None}
+    reader.store.put(folder.plan, json.dumps(plan).encode())
     source = {name: whole["input"][name] for name in ("bucket", "key", "version_id")}
     local.client("stepfunctions").start_execution(
         stateMachineArn=local.outputs["BatchScoringArn"], name=folder.run, input=json.dumps(source)

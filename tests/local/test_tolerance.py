@@ -58,12 +58,16 @@ def test_too_many_failed_units_end_a_run_early(tmp_path: Path) -> None:
         plan = json.loads(reader.store.get(done.plan) or b"{}")
         good = [
             {**unit, "run": folder.run}
-            for unit in json.loads(reader.store.get(done.units) or b"[]")
+            for unit in json.loads(
+                reader.store.get(done.document("units", plan["documents"])) or b"[]"
+            )
         ]
         bad = [{**unit, "surprise": True} if unit["unit"] in (0, 2, 4) else unit for unit in good]
         assert 20 <= len(bad) < 30
-        reader.store.put(folder.units, json.dumps(bad).encode())
-        reader.store.put(folder.plan, json.dumps({**plan, "run": folder.run}).encode())
+        units = folder.document("units", None)
+        reader.store.put(units, json.dumps(bad).encode())
+        plan |= {"run": folder.run, "documents": None}
+        reader.store.put(folder.plan, json.dumps(plan).encode())
         asked = reader.executions.look(done.run)
         assert asked is not None
         reader.executions.start(folder.run, asked.request)
@@ -78,7 +82,7 @@ def test_too_many_failed_units_end_a_run_early(tmp_path: Path) -> None:
         counts = report["counts"]
         assert counts["scored"] + counts["unaccounted"] == counts["rows"] == 4335
 
-        reader.store.put(folder.units, json.dumps(good).encode())
+        reader.store.put(units, json.dumps(good).encode())
         assert quintet("runs", "redrive", "churn", folder.run).exit_code == 0
         redriven, first = reader.report(folder), reader.report(done)
         assert redriven is not None and first is not None

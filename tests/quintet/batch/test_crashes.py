@@ -45,7 +45,7 @@ def test_the_reason_names_what_ended_it(error: str, cause: str, reason: str) -> 
 def noted(bench: Bench, plan: Any, failure: dict[str, str], unit: int = 0) -> dict[str, Any]:
     assert isinstance(plan, Plan)
     result = note_crash(
-        bench.units(plan.folder)[unit],
+        bench.units(plan)[unit],
         plan,
         failure,
         contract=lambda: CONTRACT,

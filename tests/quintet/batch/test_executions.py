@@ -18,6 +18,7 @@ from quintet.batch.executions import (
     redrive,
     stop,
 )
+from quintet.batch.inputs import sources_from
 from quintet.batch.planning import MemoryCatalog, plan_run
 from quintet.batch.plans import Plan, RunPaths, plan_from
 from quintet.batch.reports import report_run
@@ -154,7 +155,7 @@ def test_a_redrive_scores_what_has_failed_or_is_missing_and_comes_to_the_same() 
     key, left = plan_redrive(plan, f"{plan.run}-r1", bench.store)
     units: list[dict[str, Any]] = orjson.loads(objects[key])
     assert (left, [unit["unit"] for unit in units]) == (3, [1, 2, 3])
-    assert units == orjson.loads(objects[plan.folder.units])[1:4]
+    assert units == orjson.loads(objects[plan.units_key])[1:4]
     bench.score(plan)  # those that are done are not scored again
     assert reported(bench, plan)["status"] == "succeeded"
     del objects[key]
@@ -165,7 +166,7 @@ def test_a_redrive_scores_what_has_failed_or_is_missing_and_comes_to_the_same() 
 def test_a_run_that_was_stopped_says_so_and_has_no_manifest() -> None:
     bench = Bench()
     plan = planned(bench)
-    units = bench.units(plan.folder)
+    units = bench.units(plan)
     bench.score(plan)
     for unit in (0, 1):
         del bench.store.objects[plan.folder.result(unit)]
@@ -226,6 +227,32 @@ def test_a_planner_that_was_slower_than_a_redrive_takes_its_plan() -> None:
 
     assert plan(Slow(), 8).started == "2026-11-20T09:00:00.000Z"
     assert plan_from(bench.store.objects[RUN.plan]) == plan(bench.inbox, 10)
+
+
+def test_planners_of_a_run_leave_each_others_documents_alone() -> None:
+    """A file comes between their listings, and one stores its plan while the other still writes."""
+    bench = Bench()
+    bench.inbox.put("inbox", "_data/a.csv", csv_bytes(ROWS))
+    asked = {"bucket": "inbox", "model": "tiny", "prefix": "_data/"}
+    request = request_from(asked, run=RUN.run, started="2026-11-20T08:00:00.000Z")
+
+    def plan(store: Any) -> Any:
+        given: dict[str, Any] = {"inbox": bench.inbox, "store": store, "cells": bench.cells}
+        return plan_run(request, catalog=bench.catalog, unit_bytes=300, **given)
+
+    class Slow:
+        """A store of the first planner's, which the second overtakes before the first write."""
+
+        def put(self, key: str, body: bytes) -> None:
+            bench.inbox.put("inbox", "_data/b.csv", csv_bytes(ROWS))
+            plan(bench.store)
+            bench.store.put(key, body)
+
+    found = plan(Slow())
+    assert found == plan(bench.store)
+    assert len(sources_from(bench.store.get(found.inputs_key))) == found.files == 2
+    units = bench.units(found)
+    assert (len(units), sum(unit.rows for unit in units)) == (found.units, found.rows)
 
 
 def test_a_run_of_a_version_withdrawn_since_is_not_redriven() -> None:

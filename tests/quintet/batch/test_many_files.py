@@ -68,7 +68,7 @@ def scored(bench: Bench, plan: Plan) -> list[tuple[Any, ...]]:
 
 
 def keys(plan: Plan, bench: Bench) -> list[str]:
-    document = orjson.loads(bench.store.objects[plan.folder.inputs])
+    document = orjson.loads(bench.store.objects[plan.inputs_key])
     return [file["key"] for file in document["files"]]
 
 
@@ -117,7 +117,7 @@ def test_the_plan_pins_every_file() -> None:
         "size": first.size + second.size,
         "metadata": {},
     }
-    assert orjson.loads(bench.store.objects[plan.folder.inputs]) == {
+    assert orjson.loads(bench.store.objects[plan.inputs_key]) == {
         "layouts": [
             {
                 "format": "csv",
@@ -141,7 +141,7 @@ def test_the_plan_pins_every_file() -> None:
         ],
     }
     assert plan_from(dump(plan)) == plan
-    (unit,) = bench.units(plan.folder)
+    (unit,) = bench.units(plan)
     assert unit_from(orjson.loads(dump(unit))) == unit
 
 
@@ -159,7 +159,7 @@ def test_many_small_files_share_a_unit_and_a_large_one_has_many() -> None:
     small = {f"data/{n:03d}.jsonl": jsonl_bytes([row(n)]) for n in range(100)}
     bench = bench_of({**small, "data/large.jsonl": jsonl_bytes(ROWS * 20)})
     plan = planned(bench, 10_000)
-    units = bench.units(plan.folder)
+    units = bench.units(plan)
     size = sum(len(body) for body in small.values()) + len(jsonl_bytes(ROWS * 20))
     assert plan.units == len(units) <= -(-size // 10_000) + 2
     assert len(units[0].slices) == 100
@@ -183,7 +183,7 @@ def test_packing_takes_every_slice_once_and_in_order(sizes: list[list[int]], tar
 def test_a_unit_stays_below_the_size_of_an_item_of_the_map() -> None:
     bench = bench_of({f"data/{n:04d}.jsonl": b'{"amount":1}\n' for n in range(2500)})
     plan = planned(bench)
-    units = orjson.loads(bench.store.objects[plan.folder.units])
+    units = orjson.loads(bench.store.objects[plan.units_key])
     assert [len(unit["slices"]) for unit in units] == [1000, 1000, 500]
     assert max(len(orjson.dumps(unit)) for unit in units) < 128 << 10
 
@@ -390,7 +390,7 @@ def test_names_of_partitions_are_compared_without_case() -> None:
     for asked in ("month=2026-01", "MONTH=2026-01", "Month=2026-01/Rate=0.25"):
         plan = planned(bench, prefix="data/", partition=asked)
         assert keys(plan, bench) == [f"data/{place}.csv" for place in places[:2]]
-        files = orjson.loads(bench.store.objects[plan.folder.inputs])["files"]
+        files = orjson.loads(bench.store.objects[plan.inputs_key])["files"]
         assert [file["constants"] for file in files] == [{"rate": 0.25}] * 2
         bench.store.objects.clear()
     with pytest.raises(BadInput, match="folder RATE=: expected one folder for rate, got two"):
@@ -771,7 +771,7 @@ def test_rows_in_another_encoding_are_refused_alone() -> None:
 def test_a_run_whose_list_of_files_is_gone_fails_its_units() -> None:
     bench = bench_of({"data/a.csv": GOOD})
     plan = planned(bench)
-    del bench.store.objects[plan.folder.inputs]
+    del bench.store.objects[plan.inputs_key]
     (result,) = bench.score(plan)
     expected = "the run: expected its inputs.json or history.json, got nothing; it was deleted"
     assert result["reason"] == expected

@@ -93,7 +93,7 @@ def scored(
     """The visits that the model was given by file and customer, as its output tells them."""
     plan = made.plan_many(unit_bytes, features="_features/tiny/", **request)
     assert isinstance(plan, Plan), plan
-    for unit in made.units(plan.folder):
+    for unit in made.units(plan):
         result = score_unit(
             unit,
             plan,
@@ -272,7 +272,7 @@ def test_the_plan_pins_the_history() -> None:
     made.inbox.put(BUCKET, "_features/tiny/a.parquet", history(later))
     assert scored(made, prefix="_data/tiny/") == [(JANUARY, "ann", 2, score_of(2, 0.25))]
     made.inbox.versions[BUCKET, "_features/tiny/a.parquet"].clear()
-    (unit,) = made.units(plan.folder)
+    (unit,) = made.units(plan)
     made.store.objects.pop(plan.folder.result(0))
     result = score_unit(
         unit,

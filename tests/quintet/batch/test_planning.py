@@ -75,8 +75,9 @@ def test_a_plan_pins_the_model_and_the_input() -> None:
         output="parquet",
         rows=40,
         units=2,
+        documents=plan.documents,
     )
-    units = bench.units(plan.folder)
+    units = bench.units(plan)
     header = GOOD.index(b"\n") + 1
     assert [unit.unit for unit in units] == [0, 1]
     assert (units[0].start, units[-1].end) == (header, len(GOOD))
@@ -185,7 +186,7 @@ def test_a_file_without_rows_is_a_run_without_units(key: str, body: bytes) -> No
     bench = Bench()
     plan = planned(bench, key, body)
     assert (plan.rows, plan.units, plan.notes[0]) == (0, 0, "The file has no rows.")
-    assert bench.units(plan.folder) == []
+    assert bench.units(plan) == []
 
 
 def test_output_form_is_asked_for_by_metadata() -> None:
@@ -286,7 +287,7 @@ def test_row_groups_are_taken_together_up_to_the_target() -> None:
     bench = Bench()
     body = parquet_bytes([row(n) for n in range(1000)], group=50)
     plan = planned(bench, "tiny/a.parquet", body, 5000)
-    units = bench.units(plan.folder)
+    units = bench.units(plan)
     assert 2 < len(units) < 20
     assert [u.first_row for u in units] == [50 * u.start for u in units]
     assert [u.end for u in units[:-1]] == [u.start for u in units[1:]]

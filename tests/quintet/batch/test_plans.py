@@ -76,6 +76,17 @@ def test_a_plan_of_before_passthrough_has_none() -> None:
     assert plan_from(dump(old)) == replace(PLAN, keep=())
 
 
+def test_a_plans_documents_are_in_the_folder_of_their_content() -> None:
+    """And beside the plan of a run that was planned before they were."""
+    root, named = PLAN.folder.root, replace(PLAN, documents="d" * 64)
+    for plan, place in ((PLAN, root), (named, f"{root}planned/{'d' * 64}/")):
+        assert [plan.units_key, plan.inputs_key, plan.history_key] == [
+            f"{place}{name}.json" for name in ("units", "inputs", "history")
+        ]
+    old = {name: value for name, value in dataclasses.asdict(PLAN).items() if name != "documents"}
+    assert plan_from(dump(old)) == PLAN
+
+
 def test_documents_have_sorted_names_and_end_their_last_line() -> None:
     assert dump({"b": 1, "a": [UNIT.unit]}) == b'{\n  "a": [\n    1\n  ],\n  "b": 1\n}\n'
     assert dump(FileSlice(file=1, start=2, end=3, first_row=4, rows=5)) == (
@@ -136,10 +147,7 @@ def test_each_document_has_its_path() -> None:
     root = "runs/my-model/r1/"
     paths = RunPaths("my model", "r1")
     assert PLAN.folder == REFUSED.folder == RunPaths("tiny", "tiny-a-0123")
-    assert [paths.root, paths.plan, paths.inputs, paths.history, paths.units] == [
-        root,
-        *(f"{root}{name}.json" for name in ("plan", "inputs", "history", "units")),
-    ]
+    assert [paths.root, paths.plan] == [root, f"{root}plan.json"]
     assert [paths.report, paths.page, paths.manifest, paths.redrive("x")] == [
         f"{root}report.json",
         f"{root}report.html",

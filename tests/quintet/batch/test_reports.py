@@ -121,7 +121,7 @@ def test_a_run_reported_again_changes_nothing() -> None:
 
 def test_a_unit_without_a_result_fails_the_run() -> None:
     bench, plan = finished()
-    units = bench.units(plan.folder)
+    units = bench.units(plan)
     del bench.store.objects[plan.folder.result(2)]
     summary = report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     reason = "no result was written: it was not begun, or was stopped"

@@ -188,7 +188,7 @@ def test_the_newest_runs_come_first_a_page_at_a_time(shelf: Shelf) -> None:
     for plan in (started("b", 1), started("c", 3), started("a", 3)):
         shelf.add(plan)
     shelf.add(started("d", 2), {**REPORT, "started": "2026-12-01T02:00:00Z"})
-    shelf.put(RunPaths("tiny", "new").units, b"")
+    shelf.put(RunPaths("tiny", "new").beat(1), b"")
     shelf.put(RunPaths("other", "e").plan, dump(PLAN))
     first = newest("tiny", shelf, 2)
     assert told(first) == [("new", "starting"), ("c", "running")]
@@ -205,7 +205,7 @@ def test_the_newest_runs_come_first_a_page_at_a_time(shelf: Shelf) -> None:
 def test_a_caller_sees_their_own_runs_and_those_of_the_stage(shelf: Shelf) -> None:
     for plan in (started("a", 1, "ann"), started("b", 2, "bob"), started("s", 3)):
         shelf.add(plan)
-    shelf.put(RunPaths("tiny", "new").units, b"")
+    shelf.put(RunPaths("tiny", "new").beat(1), b"")
     seen = {caller: told(newest("tiny", shelf, 9, caller=caller)) for caller in ("ann", None)}
     assert [run for run, _ in seen["ann"]] == ["s", "a"]
     assert [run for run, _ in seen[None]] == ["new", "s", "b", "a"]

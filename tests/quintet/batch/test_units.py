@@ -189,7 +189,7 @@ def test_a_model_that_fails_is_a_failed_unit_and_not_tried_again() -> None:
     bench = Bench()
     plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS))
     result = score_unit(
-        bench.units(plan.folder)[0],
+        bench.units(plan)[0],
         plan,
         model=Broken,
         inbox=bench.inbox,
@@ -232,7 +232,7 @@ def test_rows_that_break_the_model_are_refused_alone(broken: list[int]) -> None:
     calm = Bench()
     calm.score(planned(calm, "tiny/a.csv", csv_bytes(rows)))
     result = score_unit(
-        bench.units(plan.folder)[0],
+        bench.units(plan)[0],
         plan,
         model=lambda: Picky(*(rows[number]["amount"] for number in broken)),
         inbox=bench.inbox,
@@ -309,7 +309,7 @@ def test_stored_features_are_joined_as_of_the_runs_start() -> None:
     features.put("customer", "c2", "rate", 0.75, started - 60)
     features.put("customer", "c4", "rate", 0.75, started - 7200)  # too old
     result = score_unit(
-        bench.units(plan.folder)[0],
+        bench.units(plan)[0],
         plan,
         model=lambda: model,
         inbox=bench.inbox,
@@ -388,7 +388,7 @@ def test_a_feature_store_that_is_away_is_answered_by_the_rule_or_tried_again(rul
     model = OnnxModel(stored, tiny_graph())
     with nullcontext() if rule else pytest.raises(Transient):
         score_unit(
-            bench.units(plan.folder)[0],
+            bench.units(plan)[0],
             plan,
             model=lambda: model,
             inbox=bench.inbox,
@@ -443,7 +443,7 @@ def test_a_unit_that_takes_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPat
     bench = Bench()
     plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS))
     ticks = iter([0.0, 4.0, 9.0, 11.0, 12.0])  # the beginning, three chunks, the end
-    (unit,) = bench.units(plan.folder)
+    (unit,) = bench.units(plan)
     result = score_unit(
         unit,
         plan,

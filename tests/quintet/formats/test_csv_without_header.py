@@ -97,7 +97,7 @@ def test_features_from_folders_have_no_cell() -> None:
     body = b"".join(b",".join((cells[0], cells[1], cells[3])) + b"\n" for cells in lines)
     bench.inbox.put(BUCKET, "data/Country=de/a.csv", body)
     plan = planned(bench, prefix="data/", header="none")
-    (layout,) = orjson.loads(bench.store.objects[plan.folder.inputs])["layouts"]
+    (layout,) = orjson.loads(bench.store.objects[plan.inputs_key])["layouts"]
     assert layout["columns"] == ["amount", "visits", "rate"]
     assert len(scores(bench, plan)) == len(ROWS)
 

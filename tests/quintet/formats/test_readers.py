@@ -556,7 +556,7 @@ def read(key: str, body: bytes) -> list[chunks.Chunk]:
     bench = Bench()
     plan = bench.plan(key, body)
     assert isinstance(plan, Plan)
-    (unit,) = bench.units(plan.folder)
+    (unit,) = bench.units(plan)
     source = PinnedSource(bench.inbox, plan.input)
     part = Slice(unit.start, unit.end, unit.first_row, unit.rows)
     pieces = readers.read_slice(CONTRACT, source, plan.layout, part, unit.rows)

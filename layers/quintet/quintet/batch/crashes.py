@@ -123,7 +123,7 @@ def _groups(
         known = with_constants(contract, plan.constants)
         file = PinnedSource(inbox, plan.input)
         return [_Group(known, file, plan.layout, n) for n in range(unit.start, unit.end)]
-    sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
+    sources = sources_from(store.get(plan.inputs_key), {part.file for part in unit.slices})
     return [
         _Group(
             with_constants(contract, sources[part.file].constants),

@@ -191,7 +191,7 @@ def plan_redrive(plan: Plan, execution: str, store: ObjectStore) -> tuple[str, i
     Raises:
         Transient: the store could not be read.
     """
-    units = orjson.loads(store.get(plan.folder.units) or b"[]")
+    units = orjson.loads(store.get(plan.units_key) or b"[]")
 
     def done(unit: dict[str, Any]) -> bool:
         body = store.get(plan.folder.result(unit["unit"]))

@@ -24,7 +24,7 @@ from quintet.batch.offline_features import find_offline_features
 from quintet.batch.outputs import FILE
 from quintet.batch.packing import units_of
 from quintet.batch.passthrough import passthrough_columns
-from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Snapshot, dump, plan_from
+from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Snapshot, Unit, dump, plan_from
 from quintet.batch.requests import RunRequest, header_of, passthrough_of
 from quintet.batch.stores import ConditionalObjects, InputBucket, ObjectStore
 from quintet.contract import Contract, to_dict
@@ -118,16 +118,12 @@ def plan_run(
     try:
         found = _gather(request, catalog, inbox, unit_bytes)
         units = units_of(request, [one.cuts for one in found.inputs], unit_bytes)
-        plan = _decide(request, found, len(units))
+        documents = _documents(request, found, units)
+        plan = _decide(request, found, len(units), _digest(documents))
     except (BadInput, ModelFailure) as error:
         return _stored(folder, cells, held, _refused(request, error))
-    if (stands := cells.read(folder.plan)) != held and stands is not None:
-        return plan_from(stands[0])
-    if request.scope != "key":
-        store.put(folder.inputs, inputs_document(found.files))
-    if found.features:
-        store.put(folder.history, inputs_document(found.features))
-    store.put(folder.units, dump(units))
+    for name, body in documents.items():
+        store.put(folder.document(name, plan.documents), body)
     return _stored(folder, cells, held, plan)
 
 
@@ -195,7 +191,23 @@ def _check_names(contract: Contract) -> None:
 # ---- decide ----------------------------------------------------------------------------------
 
 
-def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
+def _documents(request: RunRequest, found: _Gathered, units: Sequence[Unit]) -> dict[str, bytes]:
+    """What the plan refers to, by name."""
+    documents = {"units": dump(units)}
+    if request.scope != "key":
+        documents["inputs"] = inputs_document(found.files)
+    if found.features:
+        documents["history"] = inputs_document(found.features)
+    return documents
+
+
+def _digest(documents: Mapping[str, bytes]) -> str:
+    """One SHA-256 over documents and their names."""
+    each = (f"{name} {hashlib.sha256(body).hexdigest()}\n" for name, body in documents.items())
+    return hashlib.sha256("".join(each).encode()).hexdigest()
+
+
+def _decide(request: RunRequest, found: _Gathered, units: int, documents: str) -> Plan:
     """Decide on the plan, from the gathered inputs alone.
 
     Raises:
@@ -244,6 +256,7 @@ def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
         owner=request.owner,
         traceparent=request.traceparent,
         trial=bool(request.trial),
+        documents=documents,
     )
 
 

@@ -93,7 +93,9 @@ class Plan:
     names in the scores. `features` combines the files of stored features that the request names;
     history.json lists each of them. `max_refused` is the share of rows that may be refused,
     `owner` the API caller who requested the run, `traceparent` the run's W3C context if the caller
-    sent one. Readers do not see a run that is a `trial`.
+    sent one. Readers do not see a run that is a `trial`. `documents` is the SHA-256 of units.json,
+    inputs.json and history.json, in whose folder they are: a planner of the same run that found
+    other files writes elsewhere. Plans without it have them beside plan.json.
     """
 
     run: str
@@ -124,10 +126,23 @@ class Plan:
     owner: str | None = None
     traceparent: str | None = None
     trial: bool = False
+    documents: str | None = None
 
     @property
     def folder(self) -> RunPaths:
         return RunPaths(self.model, self.run)
+
+    @property
+    def units_key(self) -> str:
+        return self.folder.document("units", self.documents)
+
+    @property
+    def inputs_key(self) -> str:
+        return self.folder.document("inputs", self.documents)
+
+    @property
+    def history_key(self) -> str:
+        return self.folder.document("history", self.documents)
 
     @property
     def layout(self) -> Layout:
@@ -237,17 +252,10 @@ class RunPaths:
     def plan(self) -> str:
         return f"{self.root}plan.json"
 
-    @property
-    def inputs(self) -> str:
-        return f"{self.root}inputs.json"
-
-    @property
-    def history(self) -> str:
-        return f"{self.root}history.json"
-
-    @property
-    def units(self) -> str:
-        return f"{self.root}units.json"
+    def document(self, name: str, documents: str | None) -> str:
+        """One of a plan's documents; see `Plan.documents`."""
+        folder = f"{self.root}planned/{documents}/" if documents else self.root
+        return f"{folder}{name}.json"
 
     def redrive(self, execution: str) -> str:
         return f"{self.root}redrives/{execution}.json"

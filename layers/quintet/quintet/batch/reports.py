@@ -137,7 +137,7 @@ def _unplanned(folder: RunPaths, plan: RefusedPlan | None, failure: str | None) 
 
 def _results(plan: Plan, store: ObjectStore) -> list[dict[str, Any]]:
     """Read the results of all units."""
-    units = orjson.loads(store.get(plan.folder.units) or b"[]")
+    units = orjson.loads(store.get(plan.units_key) or b"[]")
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(lambda unit: _result(plan, unit, store), units))
 

@@ -211,7 +211,7 @@ def _parts(
         for piece in read_slice(known, file, plan.layout, only, unit.rows, whole=bool(plan.keep)):
             yield _Part(piece, plan.layout, None, moment, plan.constants)
         return
-    sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
+    sources = sources_from(store.get(plan.inputs_key), {part.file for part in unit.slices})
     left = unit.rows
     for some in unit.slices:
         source = sources[some.file]
@@ -238,7 +238,7 @@ def _features(
     for part in _parts(replace(contract, features=()), plan, unit, inbox, store):
         entities = part.piece().batch.entities or []
         wanted.setdefault(part.moment, set()).update(filter(None, entities))
-    sources = sources_from(store.get(plan.folder.history))
+    sources = sources_from(store.get(plan.history_key))
     return read_offline_features(contract, wanted, sources.values(), inbox).__getitem__
 
 

@@ -58,7 +58,7 @@ class QuarantinedRuns:
             raise ReplayError(f"run {folder.run} has no plan any more; its rows stay")
         if plan.scope == "key":
             return {None: plan}
-        body = self.store.get(folder.inputs)
+        body = self.store.get(plan.inputs_key)
         if body is None:
             raise ReplayError(f"run {plan.run} has no inputs.json any more; its rows stay")
         found: dict[str | None, Plan] = {}
