@@ -14,6 +14,7 @@ from quintet_local.guard import refusal
 from quintet_local.http1 import Request
 
 PAGE = "https://evil.example"
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 
 
 def request(**headers: str) -> Request:
@@ -32,6 +33,8 @@ def request(**headers: str) -> Request:
         {"Host": "inbox.localhost:4566"},
         {"Host": "host.docker.internal:4566"},
         {"Host": "inbox.s3.localhost.localstack.cloud:4566"},
+        {"Host": "0.0.0.0:4566", "User_Agent": "Boto3/1.44.5"},
+        {"Host": "127.0.0.1:4566", "User_Agent": BROWSER},  # an old one, or PowerShell
         {"Host": "127.0.0.1:4566", "Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate"},
         {"Host": "127.0.0.1:4566", "Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "navigate"},
     ],
@@ -47,6 +50,15 @@ def test_a_program_of_this_machine_is_answered(headers: dict[str, str]) -> None:
         ({"Host": "localhost.evil.example"}, "Host is localhost.evil.example"),
         ({"Host": "127.0.0.1.evil.example"}, "Host is 127.0.0.1.evil.example"),
         ({"Host": ""}, "Host is "),
+        # an image of a page, with which browsers send no Sec-Fetch-Site
+        (
+            {"Host": "0.0.0.0:4566", "User_Agent": BROWSER},
+            "a browser asks 0.0.0.0:4566; open 127.0.0.1",
+        ),
+        (
+            {"Host": "localhost.localstack.cloud", "User_Agent": BROWSER},
+            "a browser asks localhost.localstack.cloud; open 127.0.0.1",
+        ),
         ({"Host": "127.0.0.1", "Origin": PAGE}, f"Origin is {PAGE}"),
         ({"Host": "127.0.0.1", "Origin": "null"}, "Origin is null"),
         ({"Host": "127.0.0.1", "Origin": "http://127.0.0.1"}, "Origin is http://127.0.0.1"),
