@@ -263,6 +263,24 @@ def test_late_and_out_of_order_and_future_rows_are_counted_by_window() -> None:
     assert [window and window.entities["ann"]["orders"] for window in read.values()] == [1, 2]
 
 
+def test_counters_of_windows_that_a_later_call_begins_are_kept() -> None:
+    store, model = MemoryWindows(), contract(PLAIN, window=60.0)
+    shard = Shard(store)
+    shard.call(model, [Row("ann", at=5.0, arrived=5.0)])
+    shard.call(model, [Row("ann", at=65.0, arrived=65.0)], final=True)
+    read = [store.read("shop", start) for start in (0.0, 60.0)]
+    assert [window and window.counters for window in read] == [Counters(records=1)] * 2
+
+
+def test_no_row_is_out_of_order_after_late_ones_alone() -> None:
+    shard = Shard(MemoryWindows())
+    model = contract(PLAIN, window=60.0)
+    assert shard.call(model, [Row("ann", at=1.0, arrived=500.0)]).counts == Counters(late=1)
+    assert shard.state["models"]["shop"]["greatest"] is None
+    found = shard.call(model, [Row("ann", at=499.0, arrived=500.0)])
+    assert found.counts == Counters(records=1)
+
+
 def test_times_of_before_there_was_time_are_late_in_one_window() -> None:
     store, model = MemoryWindows(), contract(PLAIN, window=60.0)
     rows = [Row("ann", at=at, arrived=500.0) for at in (-1e300, -61.0, -5.0, 2.0)]
@@ -543,6 +561,30 @@ def test_parts_are_of_one_window_each_with_entities_in_order() -> None:
     ]
 
 
+def test_the_size_of_a_state_is_that_of_its_json() -> None:
+    model = contract(PLAIN)
+    gathered: dict[str, window_state.OpenPart] = {}
+    forms = []
+    for names in ([], ["ann"], [f"customer {n}" for n in range(1000)]):
+        if names:
+            shard = Shard(MemoryWindows())
+            shard.call(model, [Row(name) for name in names])
+            gathered = window_state.read(shard.state)
+        state, size = window_state.write(gathered)
+        assert size == len(orjson.dumps(state))
+        forms.append(state.get("form"))
+    assert forms == [None, 1, 2]
+
+
+def test_whole_starts_of_windows_are_read_as_floats() -> None:
+    """Whoever parses a state and writes it again may drop the fraction of 60.0."""
+    shard = Shard(MemoryWindows())
+    shard.call(contract(PLAIN, window=60.0, lateness=10.0), TWO)
+    shard.state["models"]["shop"]["starts"] = [0, 60]
+    starts = window_state.read(shard.state)["shop"].partials.starts
+    assert (starts.dtype, starts.tolist()) == (np.dtype(np.float64), [0.0, 60.0])
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -550,6 +592,8 @@ def test_parts_are_of_one_window_each_with_entities_in_order() -> None:
         {"entities": "ba"},
         {"entities": ["bob"]},
         {"which": [0]},
+        {"which": [0.0, 1.0]},
+        {"which": [0, 2]},
         {"starts": [0.0]},
         {"first": "-1"},
         {"last": "three"},

@@ -162,7 +162,7 @@ def _read(state: Mapping[str, Any]) -> OpenPart:
     if type(entities) is not list or not set(map(type, entities)) <= {str}:
         raise ValueError("entities are texts")
     which = np.zeros(len(entities), np.int64) if state["which"] is None else state["which"]
-    starts = np.array(state["starts"], dtype=np.float64)[np.array(which, dtype=np.int64)]
+    starts = np.array(state["starts"], dtype=np.float64)[which]
     if starts.shape != (len(entities),):
         raise ValueError("each entity has a window")
     first, last = str(state["first"]), str(state["last"])
