@@ -83,6 +83,9 @@ FIXED: Mapping[str, core.DataType] = {
 #: the encrypted sensitive features of a row, and the wrapped key of them: base64
 SEALED = ("sealed", "sealed_key")
 
+#: rows up to which a file is not compressed
+FEW = 32
+
 #: the outcome of a row that is an impression, not a prediction: an event has one at most
 RECOMMENDED = "recommended"
 
@@ -307,13 +310,14 @@ def write_parquet(table: core.Table, mark: str = "") -> bytes:
     """A table as a file; the same rows with the same `mark` give the same bytes.
 
     Numbers of a model's own columns rarely repeat: with dictionaries of them, writing takes twice
-    as long, and the file is half as large again.
+    as long, and the file is half as large again. Few rows are as large with zstd as without, and
+    take six times as long to write and to read: each column begins anew.
     """
     out = io.BytesIO()
     arrow_io.write_parquet(
         table.combine_chunks(),
         out,
-        compression="zstd(1)",
+        compression="zstd(1)" if table.num_rows > FEW else "uncompressed",
         column_dictionary_enabled={
             name: name in FIXED or (name != "sealed" and core.DataType.is_string(table[name].type))
             for name in table.column_names
