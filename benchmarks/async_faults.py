@@ -150,13 +150,24 @@ class Submitter:
             connection.close()
 
 
-def run(jobs: int, seed: int, state: Path, *, patience: float, show: bool = False) -> Found:
-    """Submit the jobs under the seed's faults, wait until they end, and count."""
+def run(
+    jobs: int,
+    seed: int,
+    state: Path,
+    *,
+    patience: float,
+    show: bool = False,
+    through: tuple[str, ...] = (),
+) -> Found:
+    """Submit the jobs under the seed's faults, wait until they end, and count.
+
+    `through` is a command that becomes the local AWS.
+    """
     state.mkdir(parents=True, exist_ok=True)
     plan = state / "faults.json"
     plan.write_text(json.dumps(fault_plan(seed)))
     options = (*FREE_PORTS, "--faults", str(plan))
-    local = start_local_aws(state, parameters=PARAMETERS, options=options)
+    local = start_local_aws(state, parameters=PARAMETERS, options=options, through=through)
     receiver = Receiver()
     try:
         with receiving(receiver) as url:

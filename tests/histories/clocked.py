@@ -15,10 +15,18 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 #: seconds between two looks at the file
 EVERY = 0.1
+
+
+class Now(Protocol):
+    """A clock."""
+
+    def time(self) -> float:
+        """See `time.time`."""
+        ...
 
 
 class Clock:
@@ -45,7 +53,7 @@ class Clock:
         return self._time_ns() + self.seconds * 1_000_000_000
 
 
-def moved(real: type[datetime.datetime], clock: Clock) -> type[datetime.datetime]:
+def moved(real: type[datetime.datetime], clock: Now) -> type[datetime.datetime]:
     """The class `datetime` by that clock; all its instances are of the real one."""
 
     class Kind(type):
