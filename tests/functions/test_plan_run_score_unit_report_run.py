@@ -160,6 +160,20 @@ def test_a_run_that_ended_before_its_plan_has_a_report(
     assert summary["cause"] == "The run could not be planned (Sandbox.Timedout)."
 
 
+@pytest.mark.parametrize("bucket", ["scores", "batch-registry"])
+def test_a_list_of_files_leads_to_no_bucket_that_functions_keep_for_themselves(
+    aws: BatchAws, monkeypatch: pytest.MonkeyPatch, bucket: str
+) -> None:
+    s3, held = aws.client("s3"), f"s3://{bucket}/of-bob/a.csv"
+    s3.put_object(Bucket=bucket, Key="of-bob/a.csv", Body=csv_bytes(ROWS))
+    s3.put_object(Bucket="inbox", Key="_lists/files.json", Body=orjson.dumps([held]))
+    request = event("plan_run_prefix") | {"run": f"tiny-list-of-{bucket}"}
+    request["request"] = {"bucket": "inbox", "model": "tiny", "manifest": "_lists/files.json"}
+    found = run(aws, monkeypatch, request)
+    text = "of-bob/a.csv: bucket: expected one that this stack may read, got another"
+    assert (found["status"], found["cause"]) == ("refused", text)
+
+
 def test_a_unit_of_no_run_is_refused(aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> None:
     unit = {**event("score_unit_first"), "run": "tiny-nothing"}
     with pytest.raises(NotFound, match="run: expected a planned run, got tiny-nothing"):

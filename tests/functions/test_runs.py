@@ -360,6 +360,21 @@ def test_what_cannot_be_started_is_refused(
     assert text in body["detail"]
 
 
+@pytest.mark.parametrize(
+    "input_", [{"key": "runs/tiny/of-bob/scores/part-00000.csv"}, {"prefix": "runs/tiny/"}]
+)
+def test_no_run_scores_what_another_run_wrote(
+    aws: BatchAws, handler: Handler, input_: dict[str, str]
+) -> None:
+    """The function's role may read it: it shows runs to their callers."""
+    written = "runs/tiny/of-bob/scores/part-00000.csv"
+    aws.client("s3").put_object(Bucket="scores", Key=written, Body=csv_bytes([row(1)]))
+    body = json.dumps({"model": "tiny", "bucket": "scores", "keep": "*", **input_})
+    status, _, refusal = asked(handler, "runs_start", body=body)
+    text = "bucket: expected one that this stack may read, got another"
+    assert (status, refusal["detail"]) == (400, text)
+
+
 def test_an_endpoint_of_another_caller_is_not_there(aws: BatchAws, handler: Handler) -> None:
     item = {"endpoint": {"S": "bobs"}, "callers": {"SS": ["arn:aws:iam::123456789012:user/bob"]}}
     aws.client("dynamodb").put_item(TableName="batch-endpoints", Item=item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from quintet.aws.client import AwsClient
 from quintet.aws.responses import error_code
@@ -21,15 +21,19 @@ _NO_BUCKET = {"NoSuchBucket", "InvalidBucketName"}
 
 
 class S3InputBucket:
-    """See `quintet.batch.stores.InputBucket`."""
+    """See `quintet.batch.stores.InputBucket`.
 
-    def __init__(self, client: AwsClient) -> None:
+    `own` are buckets that the function reads for itself, with what other callers may not see: no
+    request and no manifest may name them, though the function's role would let it read them.
+    """
+
+    def __init__(self, client: AwsClient, own: Collection[str] = ()) -> None:
         self._s3 = S3(client)
+        self._own = own
 
     def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """See `InputBucket.keys`."""
-        if not _BUCKET.fullmatch(bucket):
-            raise unreadable()
+        self._check(bucket)
         for page in self._s3.pages(bucket, prefix):
             if is_denied(page) or error_code(page) in _NO_BUCKET:
                 raise unreadable()
@@ -38,8 +42,7 @@ class S3InputBucket:
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
         """See `InputBucket.snapshot`."""
-        if not _BUCKET.fullmatch(bucket):
-            raise unreadable()
+        self._check(bucket)
         head = self._s3.head(bucket, key, version_id)
         if is_denied(head):  # plan_run may list readable buckets: a missing key would be a 404
             raise unreadable()
@@ -72,3 +75,7 @@ class S3InputBucket:
         if is_absent(found) or found.status == 412:
             raise changed(snapshot)
         return checked(found).body
+
+    def _check(self, bucket: str) -> None:
+        if bucket in self._own or not _BUCKET.fullmatch(bucket):
+            raise unreadable()

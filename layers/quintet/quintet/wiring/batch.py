@@ -43,10 +43,10 @@ def _s3() -> AwsClient:
     return AwsClient("s3", read_seconds=60.0, attempts=5, backoff_seconds=1.0)
 
 
-def _inbox() -> InputBucket:
+def _inbox(*own: str) -> InputBucket:
     from quintet.aws.input_bucket import S3InputBucket
 
-    return S3InputBucket(_s3())
+    return S3InputBucket(_s3(), own)
 
 
 def _store(bucket: str) -> ObjectStore:
@@ -120,7 +120,8 @@ def planner() -> Callable[[RunRequest, bool], Plan | RefusedPlan]:
     catalog = RegistryCatalog(
         common.registry(settings.registry_table), common.artifacts(settings.registry_bucket)
     )
-    inbox, store = _inbox(), _store(settings.scores_bucket)
+    inbox = _inbox(settings.scores_bucket, settings.registry_bucket)
+    store = _store(settings.scores_bucket)
     cells = S3ConditionalObjects(_s3(), settings.scores_bucket)
 
     def plan(request: RunRequest, again: bool) -> Plan | RefusedPlan:

@@ -64,7 +64,7 @@ def api() -> RunsApi:
     def link(key: str) -> str:
         return presign(f"s3://{settings.scores_bucket}/{key}")
 
-    inbox = S3InputBucket(s3)
+    inbox = S3InputBucket(s3, own=(settings.scores_bucket,))
 
     def begin(data: Mapping[str, Any], caller: str, trace: str) -> Started:
         check = partial(endpoints.check, caller=caller)
