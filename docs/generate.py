@@ -51,6 +51,7 @@ GUIDES = {
     "quintet drop": "batch-first-file.md",
     "quintet env": "local-aws.md",
     "quintet endpoints": "async-callbacks.md",
+    "quintet golden": "golden-rows.md#after-a-changed-graph",
     "quintet init": "init.md",
     "quintet candidates": "recommend-candidates.md",
     "quintet impressions evaluate": "recommend-evaluate.md",

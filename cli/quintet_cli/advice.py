@@ -75,10 +75,8 @@ def _of_content(error: BaseException, words: Sequence[str]) -> str:
 
 def _of_package(error: PackageError, words: Sequence[str]) -> str:
     folder = next((word for word in words[1:] if Path(word).is_dir()), words[1])
-    training = Path(folder) / "train.py"
-    if isinstance(error, GoldenDiffers) and training.is_file():
-        return f"python {_quoted(training)}"
-    return f"quintet check {shlex.quote(folder)}"
+    command = "golden" if isinstance(error, GoldenDiffers) else "check"
+    return f"quintet {command} {shlex.quote(folder)}"
 
 
 def _of_refusal(error: BadInput, words: Sequence[str]) -> str:

@@ -55,6 +55,10 @@ COMMANDS = {
         "Measure a model on this machine, and print the settings and prices for its load.",
     ),
     "check": ("publish", "Run the checks of `publish` on a model package, without a stage."),
+    "golden": (
+        "golden",
+        "Compute the expected outputs of a package's golden rows anew, from its model.onnx.",
+    ),
     "publish": ("publish", "Check a model package and publish it as an immutable version."),
     "promote": (
         "publish",

@@ -1,4 +1,4 @@
-"""Reads golden vectors: golden.json, or golden.npz for features with many values."""
+"""Reads and writes golden vectors: golden.json, or golden.npz for features with many values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,17 @@ from quintet_publish.problems import PackageError, Problem
 from quintet_publish.rules.terms import is_of
 from quintet_publish.tolerance import MAX_TOLERANCE
 
-__all__ = ["GOLDEN_BYTES", "golden_name", "read_golden"]
+__all__ = [
+    "GOLDEN_BYTES",
+    "JSON",
+    "NPZ",
+    "array_of",
+    "golden_name",
+    "read_golden",
+    "read_rows",
+    "text_of",
+    "with_outputs",
+]
 
 JSON, NPZ = "golden.json", "golden.npz"
 #: the largest file of each form
@@ -52,15 +63,33 @@ def read_golden(contract: Contract, name: str, content: bytes) -> Golden:
     Raises:
         PackageError: the file is not in its form, or does not fit the contract.
     """
+    return golden_from_dict(_read(contract, name, content))
+
+
+def read_rows(contract: Contract, name: str, content: bytes) -> Golden:
+    """Read golden vectors without their expected outputs, which may be another graph's.
+
+    Raises:
+        PackageError: the file is not in its form, or its rows do not fit the contract.
+    """
+    return golden_from_dict(_read(contract, name, content, with_outputs=False))
+
+
+def _read(
+    contract: Contract, name: str, content: bytes, *, with_outputs: bool = True
+) -> dict[str, Any]:
     try:
         data = _arrays(contract, content) if name == NPZ else _json(content)
+        if not with_outputs and isinstance(data, dict):
+            contract, data = replace(contract, outputs=()), {**data, "outputs": {}}
         problems = list(_problems(contract, data))
     except (ValueError, RecursionError) as error:  # ValueError: also a number of 5,000 digits
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise PackageError.of(name, f"is not JSON: {reason[:200]}") from error
     if problems:
         raise PackageError([Problem(name, text, field=field) for field, text in problems])
-    return golden_from_dict(data)
+    found: dict[str, Any] = data
+    return found
 
 
 def _json(content: bytes) -> Any:
@@ -125,6 +154,52 @@ def _nulled(array: NDArray[Any], missing: Any) -> Any:
     values = array.astype(object)
     values[gaps] = None
     return values.tolist()
+
+
+# ---- writing -----------------------------------------------------------------------------------
+
+
+def with_outputs(
+    contract: Contract, name: str, content: bytes, outputs: Mapping[str, Sequence[Any]]
+) -> bytes:
+    """Return a file of golden vectors with other expected outputs, and all else as it was.
+
+    Raises:
+        PackageError: the rows of an output have different shapes, which golden.npz cannot hold.
+    """
+    if name == JSON:
+        return text_of({**_json(content), "outputs": dict(outputs)}).encode()
+    kept = {feature.name for feature in contract.features} | {TOLERANCE}
+    arrays: dict[str, Any] = {n: a for n, a in _unpacked(content).items() if n in kept}
+    for output in contract.outputs:
+        try:
+            arrays[output.name] = array_of(outputs[output.name], output.dtype)
+        except ValueError as error:
+            text = f"{output.name} has rows of different shapes; use {JSON}"
+            raise PackageError.of(NPZ, text) from error
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def text_of(content: Mapping[str, Any]) -> str:
+    """Return JSON with one line per entry of the second level, so that diffs are readable."""
+    parts = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            lines = (f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items())
+            parts.append(f"  {json.dumps(key)}: {{\n" + ",\n".join(lines) + "\n  }")
+        else:
+            parts.append(f"  {json.dumps(key)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def array_of(values: Sequence[Any], dtype: str) -> NDArray[Any]:
+    """Return JSON values as an array of a contract's dtype; None is NaN."""
+    if dtype == "string":
+        return np.array(values, dtype=np.str_)
+    kind = np.dtype(dtype)
+    return np.array(values, dtype=np.float64 if kind.kind == "f" else kind).astype(kind)
 
 
 # ---- what fits the contract ---------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from quintet.columns import cell_value, ragged
 from quintet.contract import Contract, Feature
 from quintet.onnx_model import OnnxModel
+from quintet_publish.golden_files import JSON, text_of
 from quintet_publish.model_yaml import read_contract
 
 __all__ = [
@@ -232,7 +232,7 @@ def save(
 ) -> None:
     """Write model.onnx, golden.json (the graph's own outputs) and metrics.json, and print."""
     write(out, contract, model, golden=golden, entities=entities)
-    _write_json(out / "metrics.json", dict(metrics))
+    (out / "metrics.json").write_text(text_of(metrics), encoding="utf-8")
     for name, value in metrics.items():
         print(f"{name:<28} {value:.10g}")
     print(f"{'model.onnx, bytes':<28} {(out / 'model.onnx').stat().st_size}")
@@ -256,7 +256,7 @@ def write(
     vectors["tolerance"] = TOLERANCE
     out.mkdir(parents=True, exist_ok=True)
     (out / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    _write_json(out / "golden.json", vectors)
+    (out / JSON).write_text(text_of(vectors), encoding="utf-8")
 
 
 def _plain(values: NDArray[Any] | list[Any]) -> Any:
@@ -268,15 +268,3 @@ def _plain(values: NDArray[Any] | list[Any]) -> Any:
     if values.dtype.kind == "f":
         return [None if np.isnan(value) else float(str(value)) for value in values]
     return values.tolist()
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON with one line per entry of the second level, so that diffs are readable."""
-    parts = []
-    for key, value in content.items():
-        if isinstance(value, dict):
-            lines = (f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items())
-            parts.append(f"  {json.dumps(key)}: {{\n" + ",\n".join(lines) + "\n  }")
-        else:
-            parts.append(f"  {json.dumps(key)}: {json.dumps(value)}")
-    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")

@@ -90,7 +90,8 @@ def load_check(
         problems = first_problems(golden_file, differences)
         if text := ended.last.get("advice"):
             problems.append(Problem(golden_file, text))
-        raise GoldenDiffers(problems)
+        kind = GoldenDiffers if ended.last.get("stale", True) else PackageError
+        raise kind(problems)
     if refused := found["contract"]:
         raise PackageError([Problem("model.yaml", text, field=at) for at, text in refused])
     if slow := found["slow"]:

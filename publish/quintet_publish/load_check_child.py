@@ -23,7 +23,7 @@ from quintet_publish.golden_files import read_golden
 from quintet_publish.largest import one_by_one, run_largest, too_slow
 from quintet_publish.noise import SINGLES, dependence, margin, measure
 from quintet_publish.sample import check_sample
-from quintet_publish.tolerance import advice, told
+from quintet_publish.tolerance import Noise, advice, is_stale, told
 
 
 def main(path: str) -> None:
@@ -51,14 +51,24 @@ def main(path: str) -> None:
             packed = golden.check(OnnxModel(contract, graph), vectors)
             found["differences"] += told(packed, vectors.rows, "with packed weights, ")
     except (ModelFailure, MemoryError) as error:
-        _print(_found(error))
+        _print(failure(error))
         return
     _print({"result": {"load_ms": load_ms, **found}})
     with contextlib.suppress(ModelFailure, MemoryError):
         noise = measure(model, graph, vectors)
         dependent = dependence(model, vectors) if differing else None
-        text = advice(differing, noise, dependent) if differing else ""
-        _print({"noise": asdict(noise), "advice": text})
+        _print({"noise": asdict(noise), **_told(differing, noise, dependent)})
+
+
+def _told(
+    differing: list[golden.Difference], noise: Noise, dependent: golden.Difference | None
+) -> dict[str, Any]:
+    if not differing:
+        return {}
+    return {
+        "advice": advice(differing, noise, dependent),
+        "stale": is_stale(differing, noise, dependent),
+    }
 
 
 def _print(line: dict[str, Any]) -> None:
@@ -113,7 +123,7 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return work(), (time.perf_counter() - start) * 1000
 
 
-def _found(error: Exception) -> dict[str, Any]:
+def failure(error: Exception) -> dict[str, Any]:
     """Keep onnxruntime's own message: here the reader is the graph's author."""
     cause = error.__cause__ or error
     text = " ".join(str(cause).split())

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from quintet.serving.golden import Difference
 
-__all__ = ["MAX_TOLERANCE", "Noise", "advice", "noise_warning", "proposed_tolerance", "told"]
+__all__ = [
+    "MAX_TOLERANCE",
+    "Noise",
+    "advice",
+    "is_stale",
+    "noise_warning",
+    "proposed_tolerance",
+    "told",
+]
 
 MAX_TOLERANCE = 0.01
 LEAST_TOLERANCE = 1e-6
@@ -29,6 +37,12 @@ class Noise:
     flipping: str = ""
 
 
+def is_stale(differing: Sequence[Difference], noise: Noise, dependent: Difference | None) -> bool:
+    """Whether the expected outputs are another graph's: neither noise nor rows that depend."""
+    largest = max(difference.relative for difference in differing)
+    return dependent is None and largest > ROOM * noise.largest
+
+
 def advice(differing: Sequence[Difference], noise: Noise, dependent: Difference | None) -> str:
     """Say where differences from the golden outputs come from, and what to do; empty if unknown."""
     if dependent is not None:
@@ -42,10 +56,10 @@ def advice(differing: Sequence[Difference], noise: Noise, dependent: Difference 
     largest = max(difference.relative for difference in differing)
     if not math.isfinite(largest):
         return ""
-    if largest > ROOM * noise.largest:
+    if is_stale(differing, noise, dependent):
         return (
-            f"no float noise, which is {noise.largest:.1g} for this graph: compute the expected "
-            "outputs with onnxruntime from model.onnx itself, and keep all digits"
+            f"no float noise, which is {noise.largest:.1g} for this graph: the expected outputs "
+            "are another graph's, or are rounded; `quintet golden` computes them from model.onnx"
         )
     why = f"float noise: {noise.ways}, the graph's own outputs differ by up to {noise.largest:.1g}"
     wanted = proposed_tolerance(max(noise.largest, largest / 2))

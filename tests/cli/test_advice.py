@@ -227,9 +227,8 @@ def test_golden_rows_of_another_graph_are_made_anew(
     monkeypatch.chdir(tmp_path)
     error = GoldenDiffers([Problem("golden.json", "row 0: y: expected 1, got 2")])
     Path("my model").mkdir()
-    assert next_command(error, ["publish", "my model"]) == "quintet check 'my model'"
-    Path("my model/train.py").touch()
-    assert next_command(error, ["publish", "my model"]) == "python 'my model/train.py'"
+    assert next_command(error, ["publish", "my model"]) == "quintet golden 'my model'"
+    assert next_command(error, ["check", "my model"]) == "quintet golden 'my model'"
 
 
 def test_a_file_that_was_refused_is_sent_again(

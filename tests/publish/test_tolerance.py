@@ -153,8 +153,8 @@ NOISE = Noise(2e-5, "alone and together")
         (
             1e-3,
             None,
-            "no float noise, which is 2e-05 for this graph: compute the expected outputs with "
-            "onnxruntime from model.onnx itself, and keep all digits",
+            "no float noise, which is 2e-05 for this graph: the expected outputs are another "
+            "graph's, or are rounded; `quintet golden` computes them from model.onnx",
         ),
         (None, None, ""),
         (
@@ -215,8 +215,8 @@ def test_outputs_of_another_graph_are_no_noise() -> None:
     assert problems(graph(), rounded) == [
         "row 2: y[0]: expected 9.001, got 9.0; they differ by 0.001, the tolerance 1e-06 allows "
         "9e-06",
-        "no float noise, which is 0 for this graph: compute the expected outputs with onnxruntime "
-        "from model.onnx itself, and keep all digits",
+        "no float noise, which is 0 for this graph: the expected outputs are another graph's, or "
+        "are rounded; `quintet golden` computes them from model.onnx",
     ]
 
 

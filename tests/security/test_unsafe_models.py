@@ -494,8 +494,8 @@ def test_golden_differences_are_named_by_row() -> None:
         "  golden.json: row 1: y[0]: expected 0.0, got 4.0; they differ by 4, the tolerance 1e-06 "
         "allows 1e-06\n"
         "  golden.json: 2 of 3 rows differ, row 1 the most, y[0] by 4\n"
-        "  golden.json: no float noise, which is 0 for this graph: compute the expected outputs "
-        "with onnxruntime from model.onnx itself, and keep all digits"
+        "  golden.json: no float noise, which is 0 for this graph: the expected outputs are "
+        "another graph's, or are rounded; `quintet golden` computes them from model.onnx"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 from quintet.contract import Contract
 from quintet.errors import Conflict
 from quintet.serving.golden import Golden
+from quintet_publish.golden_files import JSON, NPZ, array_of, text_of
 from quintet_publish.init.draft import Draft
 from quintet_publish.init.guess import Guess
 from quintet_publish.init.table import copy_sample
@@ -93,26 +94,19 @@ def write_golden(folder: Path, contract: Contract, golden: Golden) -> None:
     clash = names & {output.name for output in contract.outputs} | ({"tolerance"} & names)
     free = any(f.free for f in contract.features) or any(o.free for o in contract.outputs)
     if values <= JSON_VALUES or clash or free:
-        _write(folder / "golden.json", json.dumps(golden.to_dict(), allow_nan=False) + "\n")
+        _write(folder / JSON, text_of(golden.to_dict()))
         return
     arrays: dict[str, Any] = {"tolerance": golden.tolerance}
     for feature in contract.features:
-        arrays[feature.name] = _array(golden.columns[feature.name], feature.dtype)
+        arrays[feature.name] = array_of(golden.columns[feature.name], feature.dtype)
     for output in contract.outputs:
-        arrays[output.name] = _array(golden.outputs[output.name], output.dtype)
-    np.savez_compressed(folder / "golden.npz", **arrays)
+        arrays[output.name] = array_of(golden.outputs[output.name], output.dtype)
+    np.savez_compressed(folder / NPZ, **arrays)
 
 
 def _all(columns: dict[str, list[Any]]) -> Iterator[Any]:
     for values in columns.values():
         yield from values
-
-
-def _array(values: Sequence[Any], dtype: str) -> Any:
-    if dtype == "string":
-        return np.array(values, dtype=np.str_)
-    kind = np.dtype(dtype)
-    return np.array(values, dtype=np.float64 if kind.kind == "f" else kind).astype(kind)
 
 
 # ---- texts ---------------------------------------------------------------------------------------
@@ -169,8 +163,8 @@ def _readme(draft: Draft) -> str:
 _TRAIN = '''\
 """How this model was trained: fill this in, so that the next version can be made.
 
-A new version: train, export model.onnx, compute golden rows from it, raise `version` in
-model.yaml, then `quintet publish`.
+A new version: train, export model.onnx, compute golden rows from it (`quintet golden` does so for
+the rows that are there), raise `version` in model.yaml, then `quintet publish`.
 """
 
 from pathlib import Path
