@@ -28,8 +28,9 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
 	@touch $@
 
-# Each worker starts a local AWS of its own, so a file's tests stay on one of them. Tests wait a third
-# of their time for what other processes do: one worker more than there are cores.
+# Each worker starts a local AWS of its own, so a file's tests stay on one of them, but for long ones
+# that share nothing: APART in tests/kits/order.py. Tests wait a third of their time for what other
+# processes do: one worker more than there are cores.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
 TESTS ?=
 # Many tests start processes, which compile every module that they import unless it is kept compiled.

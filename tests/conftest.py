@@ -6,11 +6,13 @@ import gc
 import os
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import settings
 from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
+from tests.kits.order import FIRST, unit_of
 
 __all__ = ["LocalAws", "local_aws"]
 
@@ -36,13 +38,21 @@ JSONFileLoader.load_file = lambda self, file_path: _read_model(file_path)  # typ
 gc.set_threshold(20_000)
 
 
-#: the folders of long files: those that wait for other processes, then those that compute
-FIRST = ("tests/local/", "tests/clients/", "tests/simulation/", "tests/publish/")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with long files: at the end short ones keep all workers busy until the last."""
-    items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in FIRST])
+    """Begin with long tests: at the end short ones keep all workers busy until the last."""
+    items.sort(key=lambda item: [not item.nodeid.startswith(begins) for begins in FIRST])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile`, but the tests of `APART` one by one."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    scheduling = LoadFileScheduling(config, log)
+    scheduling._split_scope = unit_of
+    return scheduling
 
 
 def pytest_collection_finish() -> None:
