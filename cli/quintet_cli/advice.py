@@ -15,7 +15,7 @@ from quintet.columns.names import near_name
 from quintet.errors import BadInput, Conflict, ModelFailure, NotFound, Transient
 from quintet_cli.registry import Unpublished
 from quintet_cli.stacks import StageError, explained
-from quintet_publish.problems import GoldenDiffers, PackageError, UnknownColumn
+from quintet_publish.problems import Ambiguous, GoldenDiffers, PackageError, UnknownColumn
 
 __all__ = ["after_interrupt", "after_usage", "again", "beside", "next_command", "placed"]
 
@@ -80,6 +80,8 @@ def _of_package(error: PackageError, words: Sequence[str]) -> str:
 
 
 def _of_refusal(error: BadInput, words: Sequence[str]) -> str:
+    if isinstance(error, Ambiguous) and error.label is not None:
+        return again([*words, "--label", error.label])
     field, got = error.refusals[0].field, error.refusals[0].got
     if isinstance(error, Conflict) and field in ("--out", "DIR"):
         free = next(name for n in count(2) if not Path(name := f"{got}-{n}").exists())

@@ -11,6 +11,7 @@ from quintet.errors import BadInput, QuintetError, Refusal
 
 __all__ = [
     "MAX_PROBLEMS",
+    "Ambiguous",
     "GoldenDiffers",
     "PackageError",
     "Problem",
@@ -21,6 +22,19 @@ __all__ = [
 MAX_PROBLEMS = 20  # problems listed per package
 MAX_COLUMNS = 12  # columns of a sample named in a refusal
 MAX_TEXT = 500  # characters per problem: names and shapes in it can have any length
+
+
+class Ambiguous(BadInput):
+    """The columns of an input cannot be guessed: the caller must name them.
+
+    `label` is the column that may have the right answers, if that would explain it.
+    """
+
+    def __init__(
+        self, name: str, expected: str, got: str, columns: Sequence[str], label: str | None = None
+    ) -> None:
+        super().__init__([Refusal(None, name, expected, got)])
+        self.name, self.columns, self.label = name, tuple(columns), label
 
 
 class UnknownColumn(BadInput):

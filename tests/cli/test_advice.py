@@ -25,7 +25,7 @@ from quintet_cli.results import Failed
 from quintet_cli.stacks import AGAIN, StageError
 from quintet_cli.stage import Stage
 from quintet_local.failures import CannotStart
-from quintet_publish.problems import GoldenDiffers, PackageError, Problem, UnknownColumn
+from quintet_publish.problems import Ambiguous, GoldenDiffers, PackageError, Problem, UnknownColumn
 
 ROOT = Path(__file__).parents[2]
 QUINTET = Path(sys.executable).parent / "quintet"
@@ -189,6 +189,11 @@ UNREACHED = EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
         ),
         (PackageError.of("model.yaml", "no"), "publish models/churn", "quintet check models/churn"),
         (PackageError.of("model.yaml", "no"), "check models/churn", "quintet check models/churn"),
+        (
+            Ambiguous("x", "2 columns", "3: a, b, sold", ["a", "b", "sold"], "sold"),
+            "init m.onnx s.csv --yes",
+            "quintet init m.onnx s.csv --yes --label sold",
+        ),
         (Conflict.of("--out", "empty", "m"), "init m.onnx", "quintet init m.onnx --out m-2"),
         (Conflict.of("--out", "empty", "m"), "init g --out m", "quintet init g --out m-2"),
         (Conflict.of("DIR", "empty", "shop"), "new shop", "quintet new shop-2"),

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,9 @@ from quintet.onnx_model import OnnxModel
 from quintet.serving.golden import score_columns
 from quintet_publish.init.draft import Draft
 from quintet_publish.init.guess import Guess
-from quintet_publish.init.matching import Ambiguous
 from quintet_publish.init.proposal import propose
 from quintet_publish.init.table import copy_sample, read_sample
-from quintet_publish.problems import PackageError
+from quintet_publish.problems import Ambiguous, PackageError
 
 ROWS = 3
 SERVED = [make for make in by_hand.BY_HAND if make is not by_hand.own_operator]
@@ -241,6 +241,44 @@ def test_columns_that_cannot_be_guessed_are_asked_for(tmp_path: Path) -> None:
     assert by_what(draft)["input x"].reason == "you said so"
     with pytest.raises(BadInput, match="height"):
         proposed(case, tmp_path, given={"x": ["height"]})
+
+
+def test_the_row_numbers_of_pandas_feed_no_input(tmp_path: Path) -> None:
+    rows = by_hand.ROWS
+    case = shop({"": [*range(rows)], "Customer ID": ["c1"] * rows})
+    draft = proposed(case, tmp_path)
+    guesses = by_what(draft)
+    assert guesses["input x"].value == "fed by c0, c1, c2, c3, c4, c5"
+    assert guesses["column (no name)"].reason == (
+        "the row numbers that pandas writes; feeds no input"
+    )
+    assert guesses["column Customer ID"].reason == (
+        "a key by its name; rename it to letters, digits and _ to have it as the entity"
+    )
+
+
+def test_a_column_without_latin_letters_is_not_named_as_the_input_x(tmp_path: Path) -> None:
+    names = ["温度", "Größe", "вес", "?", "p(bar)", "2"]
+    case = shop({})
+    records = [dict(zip(names, record.values(), strict=True)) for record in case.records]
+    draft = proposed(replace(case, records=records), tmp_path)
+    assert by_what(draft)["input x"].value == f"fed by {', '.join(names)}"
+
+
+def test_a_column_too_many_may_be_the_label(tmp_path: Path) -> None:
+    case = shop({"sold": [1] * by_hand.ROWS})
+    with pytest.raises(Ambiguous) as refused:
+        proposed(case, tmp_path)
+    assert refused.value.label == "sold"
+
+
+def test_texts_for_numbers_are_refused_with_their_column(tmp_path: Path) -> None:
+    with pytest.raises(Ambiguous) as refused:
+        proposed(shop({"c3": ["yes"] * by_hand.ROWS}), tmp_path)
+    assert str(refused.value) == (
+        "x: expected float32 in its columns, coded as the model was trained, got 'yes' in the "
+        "column c3"
+    )
 
 
 def test_a_range_has_slack_and_a_gap_a_value(tmp_path: Path) -> None:

@@ -22,12 +22,11 @@ from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.init import guesses_view
 from quintet_publish.init.draft import Draft
-from quintet_publish.init.matching import Ambiguous
 from quintet_publish.init.names import model_name
 from quintet_publish.init.proposal import propose
 from quintet_publish.init.table import read_sample
 from quintet_publish.init.writing import REQUEST, write_package
-from quintet_publish.problems import PackageError, Problem
+from quintet_publish.problems import Ambiguous, PackageError, Problem
 
 __all__ = ["Initialised", "register"]
 
@@ -137,12 +136,12 @@ def _with_columns(proposed: Callable[[dict[str, list[str]]], Draft]) -> Draft:
             return proposed(given)
         except Ambiguous as error:
             asked.print(f"columns: {', '.join(error.columns)}", markup=False)
-            question = f"Which of them feed the input {error.tensor.name}, in order, by commas?"
+            question = f"Which of them feed the input {error.name}, in order, by commas?"
             names = [part.strip() for part in Prompt.ask(question, console=asked).split(",")]
             if unknown := [name for name in names if name not in error.columns]:
                 asked.print(f"no column is called {', '.join(unknown)}", markup=False)
             else:
-                given[error.tensor.name] = names
+                given[error.name] = names
 
 
 def _review(draft: Draft) -> None:

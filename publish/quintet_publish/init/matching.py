@@ -6,41 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from quintet.errors import BadInput
 from quintet_publish.init.graph import Tensor
 from quintet_publish.init.guess import Guess
-from quintet_publish.init.names import alike, is_key, is_target
+from quintet_publish.init.names import alike, is_index, is_key, is_target
 from quintet_publish.init.table import Table, cells, numeric
-from quintet_publish.problems import UnknownColumn
+from quintet_publish.problems import Ambiguous, UnknownColumn
 from quintet_publish.rules.terms import FIELD
 
-__all__ = ["Ambiguous", "Matching", "match"]
+__all__ = ["Matching", "match"]
 
 SHOWN = 12
-
-
-class Ambiguous(BadInput):
-    """The columns of an input cannot be guessed: the caller must name them."""
-
-    def __init__(self, tensor: Tensor, columns: Sequence[str]) -> None:
-        self.tensor = tensor
-        self.columns = tuple(columns)
-        size = _size(tensor)
-        wanted = f"{size} columns" if size else "its columns"
-        names = ", ".join(self.columns[:SHOWN])
-        more = f" and {len(self.columns) - SHOWN} more" if len(self.columns) > SHOWN else ""
-        expected = (
-            f"a sample whose columns have the names of the inputs, or {wanted} in their order, "
-            "with --label COLUMN for the right answers; in a terminal, without --yes, it asks"
-        )
-        if tensor.dims == ():
-            expected = "a column of its name with one value, since it has no dimension for rows"
-        found = BadInput.of(
-            tensor.name,
-            expected,
-            f"{len(self.columns)}: {names}{more}" if columns else "no column that is left",
-        )
-        super().__init__(found.refusals)
 
 
 @dataclass(slots=True)
@@ -64,7 +39,7 @@ def match(
     """Give each input its columns; `given` has those that the user named.
 
     Raises:
-        BadInput: the table has no such column.
+        UnknownColumn: the table has no such column.
         Ambiguous: an input's columns cannot be guessed.
     """
     named = [name for names in (given or {}).values() for name in names]
@@ -117,15 +92,16 @@ def _by_order(left: Sequence[Tensor], table: Table, found: Matching) -> None:
             sizes = [len(columns)]
             break
     else:
-        raise Ambiguous(left[0], _free(table, found))
+        raise _unclear(left[0], sizes, _free(table, found), found)
     start = 0
     for tensor, size in zip(left, sizes, strict=True):
         chosen = columns[start : start + (size or 0)]
         start += size or 0
         if tensor.dtype != "string" and not _nested(table, chosen):
-            texts = [name for name in chosen if not numeric(table[name])]
-            if texts:
-                raise Ambiguous(tensor, _free(table, found))
+            for name, text in ((n, c) for n in chosen for c in table[n] if not numeric([c])):
+                expected = f"{tensor.dtype} in its columns, coded as the model was trained"
+                got = f"{text!r:.60} in the column {name}"
+                raise Ambiguous(tensor.name, expected, got, _free(table, found))
         found.columns[tensor.name] = chosen
         reason = f"the graph takes {size} values and has no names for them: in the sample's order"
         found.guesses.append(_guess(tensor, chosen, reason))
@@ -136,13 +112,41 @@ def _choices(
 ) -> list[list[str]]:
     """The columns that may be meant, from all to fewer."""
     plain = [name for name in names if found.label or not is_target(name)]
-    keyless = [name for name in plain if not is_key(name)]
-    choices = [list(names), plain, [n for n in names if not is_key(n)], keyless]
+    keyless = _features(plain)
+    choices = [list(names), plain, _features(names), keyless]
     if all(tensor.dtype != "string" for tensor in left):
         choices.append([n for n in keyless if numeric(table[n]) or _nested(table, [n])])
     if any(_size(tensor) is None for tensor in left):
         choices = choices[-1:]  # as many as there are: not the keys and answers
     return choices
+
+
+def _features(names: Sequence[str]) -> list[str]:
+    """The columns whose names are neither a key's nor that of row numbers."""
+    return [name for name in names if not (is_key(name) or is_index(name))]
+
+
+def _unclear(
+    tensor: Tensor, sizes: Sequence[int | None], free: Sequence[str], found: Matching
+) -> Ambiguous:
+    """Why the free columns cannot feed an input; names the last one if it is one too many."""
+    size = _size(tensor)
+    wanted = f"{size} columns" if size else "its columns"
+    expected = (
+        f"columns with the names of the inputs, or {wanted} in their order (`--label COLUMN` "
+        "leaves out the right answers; in a terminal, without --yes, it asks)"
+    )
+    if tensor.dims == ():
+        expected = "a column of its name with one value, since it has no dimension for rows"
+    more = f" and {len(free) - SHOWN} more" if len(free) > SHOWN else ""
+    names = f"{len(free)}: {', '.join(free[:SHOWN])}{more}"
+    features = _features(free)
+    known = None not in sizes and found.label is None
+    one_more = known and len(features) == 1 + sum(size or 0 for size in sizes)
+    label = features[-1] if one_more else None
+    return Ambiguous(
+        tensor.name, expected, names if free else "no column that is left", free, label
+    )
 
 
 def _nested(table: Table, names: Sequence[str]) -> bool:
@@ -184,4 +188,15 @@ def _others(table: Table, found: Matching) -> None:
             found.guesses.append(Guess.of(("id",), name, reason))
     unused = [n for n in names if n not in (found.label, found.entity, found.id)]
     for name in unused:
-        found.guesses.append(Guess(f"column {name}", "left out", "feeds no input"))
+        found.guesses.append(
+            Guess(f"column {name or '(no name)'}", "left out", _unused(name, found))
+        )
+
+
+def _unused(name: str, found: Matching) -> str:
+    """Why a column is left out."""
+    if is_index(name):
+        return "the row numbers that pandas writes; feeds no input"
+    if is_key(name) and found.entity is None:
+        return "a key by its name; rename it to letters, digits and _ to have it as the entity"
+    return "feeds no input"

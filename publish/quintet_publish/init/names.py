@@ -6,9 +6,20 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["alike", "is_key", "is_target", "model_name", "sensitive", "usable", "without_repeats"]
+__all__ = [
+    "alike",
+    "is_index",
+    "is_key",
+    "is_target",
+    "model_name",
+    "sensitive",
+    "usable",
+    "without_repeats",
+]
 
 _TARGETS = frozenset({"target", "label", "labels", "class", "outcome", "y", "truth", "response"})
+#: what pandas calls a table's own row numbers in a file
+_INDEXES = frozenset({"", "index", "level_0", "unnamed: 0", "__index_level_0__"})
 _SENSITIVE = {
     "an e-mail address": r"e_?mail",
     "a phone number": r"phone|mobile|telephone|msisdn",
@@ -25,9 +36,13 @@ MOSTLY = 0.5
 
 def usable(name: str) -> str:
     """A name that callers can write anywhere: `serving_default_x:0` is `x`."""
-    plain = re.sub(r":[0-9]+$", "", name.removeprefix("serving_default_"))
-    short = re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_")[:60]
+    short = re.sub(r"[^A-Za-z0-9_]+", "_", _own(name)).strip("_")[:60]
     return short if short and not short[0].isdigit() else f"x_{short}".rstrip("_")
+
+
+def _own(name: str) -> str:
+    """A name without what exporters put around it."""
+    return re.sub(r":[0-9]+$", "", name.removeprefix("serving_default_"))
 
 
 def without_repeats(names: Sequence[str]) -> list[str]:
@@ -48,14 +63,19 @@ def model_name(text: str) -> str:
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two names differ in case and signs alone."""
-    first, second = (re.sub(r"[^a-z0-9]", "", usable(name).lower()) for name in (one, other))
-    return first == second
+    """Whether two names differ in case and signs alone; nothing is like a name of signs alone."""
+    first, second = (re.sub(r"[\W_]", "", _own(name)).casefold() for name in (one, other))
+    return first == second != ""
 
 
 def is_key(name: str) -> bool:
-    """Whether a column's name is that of a key: `id`, `customer_id`, `CustomerID`."""
-    return bool(re.search(r"(^|_)(id|uuid|guid|key)$|[a-z]I[dD]$", name)) or name.lower() == "id"
+    """Whether a column's name is that of a key: `id`, `customer_id`, `CustomerID`, `User ID`."""
+    return bool(re.search(r"(^|[\W_])(?i:id|uuid|guid|key)$|[a-z]I[dD]$", name))
+
+
+def is_index(name: str) -> bool:
+    """Whether a column has the row numbers that pandas writes: `df.to_csv` gives them no name."""
+    return name.strip().lower() in _INDEXES
 
 
 def is_target(name: str) -> bool:
