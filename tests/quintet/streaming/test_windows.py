@@ -250,6 +250,7 @@ def test_late_and_out_of_order_and_future_rows_are_counted_by_window() -> None:
             Row("ann", at=58.0, arrived=70.1),  # late
             Row("ann", at=900.0, arrived=71.0, counted=False),  # ahead of the clock
             Row("", at=float("nan"), arrived=71.0, counted=False),  # refused for something else
+            Row("ann", at=72.0, arrived=71.0, counted=False),  # and this one, though of our time
         ],
     )
     assert first.counts == Counters(records=2, late=1, out_of_order=1, future=1)
