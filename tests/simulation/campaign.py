@@ -22,10 +22,21 @@ from tests.simulation.scenarios.stream import Stream
 
 from quintet.batch import executions, reports
 
-__all__ = ["SCENARIOS", "Outcome", "Totals", "one_source", "run", "scenario_of", "shrunk"]
+__all__ = [
+    "SCENARIOS",
+    "TOGETHER",
+    "Outcome",
+    "Totals",
+    "one_source",
+    "run",
+    "scenario_of",
+    "shrunk",
+]
 
 #: how far apart the seeds of weathers are, and how many are tried for fewer inputs
 WEATHERS, TRIES = 1_000_003, 12
+#: a state that every scenario must pass through
+TOGETHER = "several ports did not answer at once"
 #: modules that wait for ports in threads
 POOLED = (reports, executions)
 SCENARIOS: tuple[type[Scenario], ...] = (Jobs, Stream, Batch, Captures, Rollouts)
@@ -88,7 +99,7 @@ class Totals:
             f"{one.NAME}: {state}"
             for one in SCENARIOS
             if self.seeds[one.NAME]
-            for state in one.REACH
+            for state in (*one.REACH, TOGETHER)
             if not self.reach[one.NAME, state]
         ]
 
@@ -129,6 +140,8 @@ def run(
         world.play()
         simulation.close()
         failures = [*simulation.violations, *world.check()]
+    if faults.together:
+        simulation.reach[TOGETHER] += 1
     kept = tuple(number for number in range(world.inputs) if world.kept(number))
     return Outcome(
         seed,

@@ -76,6 +76,8 @@ class Faults:
     hits: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: what may become of a call, by site
     sites: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: calls that met a clogged port while another port was clogged, too
+    together: int = 0
     rate: float = 0.0
     _delays: tuple[float, float] = DELAYS
     _weights: dict[str, float] = field(default_factory=dict)
@@ -130,10 +132,17 @@ class Faults:
                 if clog.fault not in self.happened:
                     self.happened.append(clog.fault)
                 self.hits[site, CLOGGED] += 1
+                self.together += self._clogged(now) > 1
                 return clog.fault
         if draw(self.seed, site, number) >= self.rate * self.rare.get(site, 1.0):
             return None
         return self._drawn(site, number, kinds)
+
+    def _clogged(self, now: float) -> int:
+        """How many ports do not answer at a moment."""
+        return sum(
+            any(clog.start <= now < clog.end for clog in clogs) for clogs in self._clogs.values()
+        )
 
     def _drawn(self, site: str, number: int, kinds: tuple[str, ...]) -> Fault | None:
         weights = [self._weights[kind] for kind in kinds]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.__main__ import campaign
-from tests.simulation.campaign import SCENARIOS
+from tests.simulation.campaign import SCENARIOS, TOGETHER
 from tests.simulation.scenario import Scenario
 
 __all__ = ["SEEDS", "survives"]
@@ -21,3 +21,4 @@ def survives(scenario: type[Scenario]) -> None:
     totals = campaign(range(SEEDS), only=scenario.NAME)
     assert totals.failures == {}
     assert totals.seconds > 1000 * SEEDS, "time passed"
+    assert totals.reach[scenario.NAME, TOGETHER]
