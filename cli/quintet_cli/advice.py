@@ -22,6 +22,8 @@ __all__ = ["after_interrupt", "after_usage", "again", "beside", "next_command", 
 #: what lists the things of a kind, by the field of an error that misses one
 LISTS = {
     "candidates": "quintet runs ls {model}",
+    "job": "quintet jobs ls",
+    "key": "quintet keys ls",
     "model": "quintet models",
     "run": "quintet runs ls {model}",
     "version": "quintet models",

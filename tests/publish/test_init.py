@@ -16,6 +16,7 @@ import onnx
 import pytest
 from benchmarks.init_models import by_hand
 from benchmarks.init_models.case import Case, flat
+from onnx import TensorProto, helper
 
 from quintet.errors import BadInput
 from quintet.onnx_model import OnnxModel
@@ -23,7 +24,7 @@ from quintet.serving.golden import score_columns
 from quintet_publish.init.draft import Draft
 from quintet_publish.init.guess import Guess
 from quintet_publish.init.proposal import propose
-from quintet_publish.init.table import copy_sample, read_sample
+from quintet_publish.init.table import comma_hint, copy_sample, read_sample
 from quintet_publish.problems import Ambiguous, PackageError
 
 ROWS = 3
@@ -359,7 +360,8 @@ def test_a_row_of_another_length_is_refused_with_the_separator(tmp_path: Path) -
         ("l1.csv", "a,län\n1,2\n".encode("latin-1"), "`iconv -f LATIN1 -t UTF-8 "),
         ("t.parquet", b"no parquet at all", "t.parquet: is damaged, or no parquet file ("),
         ("t.csv", b"", "t.csv: expected a header and rows, got none"),
-        ("t.txt", b"a\n1\n", "t.txt: expected a file ending in .csv, .parquet or .jsonl"),
+        ("t.xlsx", b"a", "t.xlsx: expected a file ending in .csv, .parquet or .jsonl"),
+        ("d.csv", b"a,b,a\n1,2,3\n", "two columns are called 'a'; rename one of them"),
     ],
 )
 def test_a_sample_that_cannot_be_read_is_told(
@@ -382,3 +384,41 @@ def test_a_sample_in_utf16_is_read_as_the_message_says(tmp_path: Path) -> None:
     printed = subprocess.run(convert, shell=True, capture_output=True, check=True).stdout
     path.write_bytes(printed)
     assert read_sample(path) == {"a": ["1"], "ö": ["2"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "content"),
+    [("my t.tsv", "my t.csv", "a\tb\n1\t2\n"), ("t.CSV", "t.csv", "a,b\n1,2\n")],
+)
+def test_a_sample_of_another_suffix_becomes_one_as_the_message_says(
+    name: str, target: str, content: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(PackageError) as refused:
+        read_sample(path)
+    subprocess.run(str(refused.value).split("`")[1], shell=True, check=True)
+    assert read_sample(tmp_path / target) == {"a": ["1"], "b": ["2"]}
+
+
+def test_decimal_commas_are_refused_with_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(Ambiguous, match="got '1,5' in the column c3; write decimal points"):
+        proposed(shop({"c3": ["1,5"] * by_hand.ROWS}), tmp_path)
+    assert [comma_hint(cell) for cell in ("a,5", "1.5", 1.5, "Oslo, 5")] == [""] * 4
+
+
+def test_booleans_for_texts_are_served_and_no_training_data(tmp_path: Path) -> None:
+    info = [helper.make_tensor_value_info(n, TensorProto.STRING, ["N", 1]) for n in "ab"]
+    node = helper.make_node("Identity", ["a"], ["b"])
+    made = helper.make_graph([node], "g", info[:1], info[1:])
+    graph = tmp_path / "g.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(made, opset_imports=opsets, ir_version=8), graph)
+    table: dict[str, list[Any]] = {"a": [True, False] * 20}
+    ticks = itertools.count()
+    draft = propose(graph, table, sample=tmp_path / "s.parquet", clock=lambda: next(ticks) / 1000)
+    assert draft.training is None and draft.contract.get("training_data") is None
+    assert draft.missing == [
+        "training data: texts in the column a, which has True, without which no drift is found"
+    ]
+    assert draft.contract["features"][0]["categories"] == ["False", "True"]

@@ -52,4 +52,4 @@ def version_before(history: Sequence[Change], live: int) -> int:
     for change in reversed(history):
         if change.before and change.after["live"] == live != change.before["live"]:
             return int(change.before["live"])
-    raise Conflict.of("MODEL", "one of which another version was live before", f"only {live} was")
+    raise Conflict.of("MODEL", "a version that was live before", f"only version {live}")

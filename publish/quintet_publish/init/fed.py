@@ -15,7 +15,7 @@ from quintet_publish.init.graph import Tensor
 from quintet_publish.init.layout import Row
 from quintet_publish.init.matching import Matching
 from quintet_publish.init.names import usable, without_repeats
-from quintet_publish.init.table import Table, as_number, cells
+from quintet_publish.init.table import Table, as_number, cells, comma_hint
 from quintet_publish.problems import PackageError
 
 __all__ = ["Fed", "feed", "rows_of"]
@@ -76,7 +76,7 @@ def _fed(name: str, column: str, tensor: Tensor, given: list[Any]) -> Fed:
             text = (
                 f"row {row}: {column}: expected {tensor.dtype} for {tensor.name}, got {cell!r:.60}"
             )
-            raise PackageError.of("sample", text) from None
+            raise PackageError.of("sample", text + comma_hint(cell)) from None
     shapes = {np.shape(value) for value in values if value is not None}
     shape = shapes.pop() if len(shapes) == 1 else None
     flat = _unfolded(tensor, shape)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from quintet_publish.init.graph import Tensor
 from quintet_publish.init.guess import Guess
 from quintet_publish.init.names import alike, is_index, is_key, is_target
-from quintet_publish.init.table import Table, cells, numeric
+from quintet_publish.init.table import Table, cells, comma_hint, numeric
 from quintet_publish.problems import Ambiguous, UnknownColumn
 from quintet_publish.rules.terms import FIELD
 
@@ -100,7 +100,7 @@ def _by_order(left: Sequence[Tensor], table: Table, found: Matching) -> None:
         if tensor.dtype != "string" and not _nested(table, chosen):
             for name, text in ((n, c) for n in chosen for c in table[n] if not numeric([c])):
                 expected = f"{tensor.dtype} in its columns, coded as the model was trained"
-                got = f"{text!r:.60} in the column {name}"
+                got = f"{text!r:.60} in the column {name}{comma_hint(text)}"
                 raise Ambiguous(tensor.name, expected, got, _free(table, found))
         found.columns[tensor.name] = chosen
         reason = f"the graph takes {size} values and has no names for them: in the sample's order"

@@ -87,7 +87,7 @@ def propose(
     for guess in draft.guesses:
         if guess.path and guess.path[0] in ("slo", "limits"):
             changed(contract, guess.path, guess.value)
-    _training(draft, matching, every, sample)
+    _training(draft, matching, every, sample, table)
     draft.missing = [*_missing(table), *draft.missing]
     draft.contract = {key: value for key, value in contract.items() if value is not None}
     return draft
@@ -166,20 +166,32 @@ def _hide(draft: Draft) -> None:
             draft.guesses.append(Guess(f"golden rows, {name}", f"{name} 0, ...", reason))
 
 
-def _training(draft: Draft, matching: Matching, feds: Sequence[Fed], sample: Path | None) -> None:
-    """Take the sample as training data, if it has a column for each feature."""
-    single = all(fed.shape == () for fed in feds)
-    if sample is None or sample.suffix not in TRAINING or not single:
+def _training(
+    draft: Draft, matching: Matching, feds: Sequence[Fed], sample: Path | None, table: Table | None
+) -> None:
+    """Take the sample as training data, if it has a column of the right type for each feature."""
+    lacks = "" if sample is None or table is None else _lacking(sample, feds, table)
+    if lacks or sample is None:
         draft.contract["training_data"] = None
         draft.guesses = [g for g in draft.guesses if g.path != ("training_target",)]
-        if sample is not None:
-            draft.missing.append(
-                "training data: a CSV or Parquet file with a column for each feature, "
-                "without which no drift is found"
-            )
+        if lacks:
+            draft.missing.append(f"training data: {lacks}, without which no drift is found")
         return
     draft.training = sample
     name = f"training{sample.suffix}"
     draft.take([Guess.of(("training_data",), name, "the sample: the baseline of drift")])
     if matching.label:
         draft.contract["training_target"] = matching.label
+
+
+def _lacking(sample: Path, feds: Sequence[Fed], table: Table) -> str:
+    """What a sample lacks to be training data; empty if nothing."""
+    if sample.suffix not in TRAINING or any(fed.shape != () for fed in feds):
+        return "a CSV or Parquet file with a column for each feature"
+    for fed in feds:
+        name = fed.column or fed.name
+        if fed.tensor.dtype == "string":
+            for cell in cells(table[name]):
+                if not isinstance(cell, str):
+                    return f"texts in the column {name}, which has {cell!r:.60}"
+    return ""

@@ -17,7 +17,7 @@ from arro3.io import read_parquet
 from quintet.columns import is_missing
 from quintet_publish.problems import PackageError
 
-__all__ = ["Table", "as_number", "cells", "copy_sample", "numeric", "read_sample"]
+__all__ = ["Table", "as_number", "cells", "comma_hint", "copy_sample", "numeric", "read_sample"]
 
 ROWS = 20_000
 SUFFIXES = (".csv", ".parquet", ".jsonl")
@@ -42,7 +42,7 @@ def read_sample(path: Path) -> Table:
     }
     if path.suffix not in readers:
         text = f"expected a file ending in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-        raise PackageError.of(path.name or str(path), text)
+        raise PackageError.of(path.name or str(path), f"{text}{_renamed(path)}")
     path.stat()  # a file that is missing is no sample that cannot be read
     try:
         table = readers[path.suffix](path)
@@ -65,6 +65,18 @@ def read_sample(path: Path) -> Table:
         name: [None if is_missing(cell) or cell == "" else cell for cell in column]
         for name, column in table.items()
     }
+
+
+def _renamed(path: Path) -> str:
+    """What makes a sample of a file with another suffix, if that is known."""
+    kind = path.suffix.lower()
+    if kind == ".json":
+        file, lines = shlex.quote(str(path)), shlex.quote(str(path.with_suffix(".jsonl")))
+        return f"; `jq -c .[] {file} > {lines}` writes an array's objects as lines"
+    suffix = ".csv" if kind in (".tsv", ".tab", ".txt") else kind
+    if suffix not in SUFFIXES:
+        return ""
+    return f"; `{shlex.join(['cp', str(path), str(path.with_suffix(suffix))])}` makes it one"
 
 
 def copy_sample(path: Path, target: Path) -> None:
@@ -91,7 +103,8 @@ def _csv(path: Path) -> Table:
         header = next(reader, [])
         rows = list(islice(reader, ROWS))
     if len(set(header)) < len(header):
-        raise ValueError("two columns have the same name")
+        name = next(name for name in header if header.count(name) > 1)
+        raise ValueError(f"two columns are called {name!r:.60}; rename one of them")
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
             expected = f"{len(header)} cells, as the header has between {separator!r}"
@@ -131,6 +144,13 @@ def as_number(cell: Any) -> float | int:
             return int(text.lower() == "true")
         return int(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", text) else float(text)
     return int(cell) if isinstance(cell, bool | int) else float(cell)
+
+
+def comma_hint(cell: Any) -> str:
+    """What to write in place of a text that is a number with a comma; empty for another."""
+    if isinstance(cell, str) and re.fullmatch(r"[-+]?[0-9.]*,[0-9]+", cell.strip()):
+        return "; write decimal points, and no separators of thousands"
+    return ""
 
 
 def numeric(column: list[Any]) -> bool:
