@@ -80,6 +80,8 @@ FIXED: Mapping[str, core.DataType] = {
     "without_features": _BOOL,
     "impression": TEXT,
 }
+#: a null of each column; arro3 makes none of every kind
+_NOTHING = {name: core.Array([None], INT).cast(kind) for name, kind in FIXED.items()}
 #: the encrypted sensitive features of a row, and the wrapped key of them: base64
 SEALED = ("sealed", "sealed_key")
 
@@ -98,27 +100,28 @@ def moments(seconds: float | NDArray[np.float64]) -> Array:
 def table_of(rows: int, fixed: Mapping[str, Any], values: Mapping[str, Array]) -> core.Table:
     """A table of so many rows. A fixed column is given as one value for all rows, or as (rows,)
     values; those that are not given are null. `values` are the model's own columns."""
+    first = np.zeros(rows, dtype=np.int64)
     columns: dict[str, Any] = {
-        name: _fixed(fixed.get(name), kind, rows) for name, kind in FIXED.items()
+        name: _fixed(value, kind, first)
+        if (value := fixed.get(name)) is not None
+        else _NOTHING[name].take(first)
+        for name, kind in FIXED.items()
     }
     columns |= {name: column_of(array) for name, array in values.items()}
     return core.Table.from_pydict(columns)
 
 
-def _fixed(value: Any, kind: core.DataType, rows: int) -> core.Array:
+def _fixed(value: Any, kind: core.DataType, first: NDArray[np.int64]) -> core.Array:
+    """A value, or values, as a column; `first` has a zero for each row."""
     if isinstance(value, core.Array):
         return value
-    if isinstance(value, np.ndarray) and value.dtype.kind != "O" and len(value) == rows:
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O" and len(value) == len(first):
         return core.Array.from_numpy(np.ascontiguousarray(value)).cast(kind)
     if isinstance(value, list):
         return core.Array(value, kind)
-    if value is None:
-        one = core.Array([None], INT).cast(kind)  # arro3 makes no null of every kind
-    elif isinstance(value, np.ndarray):  # one moment
-        one = core.Array.from_numpy(value)
-    else:
-        one = core.Array([value], kind)
-    return one.take(np.zeros(rows, dtype=np.int64))
+    if isinstance(value, np.ndarray):  # one moment
+        return core.Array.from_numpy(value).take(first)
+    return core.Array([value], kind).take(first)
 
 
 def value_columns(
