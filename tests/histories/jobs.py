@@ -33,6 +33,8 @@ class Jobs(Client):
         self.jobs: dict[str, str] = {}
         #: keys of jobs that have not ended
         self.open: set[str] = set()
+        #: keys whose latest submission was not accepted: it may have made a job all the same
+        self.unsure: set[str] = set()
 
     def step(self) -> None:
         """Submit one, submit an earlier one again, or look."""
@@ -49,14 +51,18 @@ class Jobs(Client):
             self._look(self.draw.choice(some))
 
     def settle(self, since: float) -> bool:
-        """Look at the jobs that were first submitted since then; whether all have ended."""
-        keys = [key for key, at in self.first.items() if at > since]
-        for key in keys:
-            if key not in self.jobs:
+        """Look at the jobs that were first submitted since then; whether all have ended.
+
+        Whatever job a webhook may come of is known then, too.
+        """
+        keys = {key for key, at in self.first.items() if at > since}
+        for key in sorted(keys | self.unsure):
+            if key not in self.jobs or key in self.unsure:
                 self._submit(key)
             if key in self.open:
                 self._look(key)
-        return all(key in self.jobs and key not in self.open for key in keys)
+        ended = all(key in self.jobs and key not in self.open for key in keys)
+        return ended and not self.unsure
 
     def _submit(self, key: str) -> None:
         x, y = self.rows[key]
@@ -69,7 +75,9 @@ class Jobs(Client):
         path = f"/models/{MODEL}/predict"
         done = self.ask("submit", "POST", path, body, headers, tells=_accepted, key=key)
         self.first.setdefault(key, done.began)
+        self.unsure.add(key)
         if done.status == 202:
+            self.unsure.discard(key)
             if self.jobs.get(key) != done.told["job"]:
                 self.open.add(key)
             self.jobs[key] = done.told["job"]
