@@ -94,6 +94,7 @@ def measure(file: Path) -> str:
             model=lambda: model,
             inbox=inbox,
             store=Written(store),
+            cells=MemoryConditionalObjects(store.objects),
             features=MemoryFeatures(),
             clock=time.perf_counter,
             candidates=sets,

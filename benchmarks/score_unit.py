@@ -167,6 +167,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
             model=lambda: model,
             inbox=inbox,
             store=store,
+            cells=MemoryConditionalObjects(store.objects),
             features=MemoryFeatures(),
             clock=time.perf_counter,
             threads=threads,

@@ -109,6 +109,7 @@ class House:
                 model=lambda: loaded(self.contract),
                 inbox=inbox,
                 store=store,
+                cells=cells,
                 features=MemoryFeatures(),
                 clock=lambda: 0.0,
             )

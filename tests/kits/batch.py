@@ -300,6 +300,7 @@ class Bench:
                 model=lambda: self.model,
                 inbox=self.inbox,
                 store=self.store,
+                cells=self.cells,
                 features=self.features,
                 clock=lambda: 0.0,
                 baseline=lambda: self.baseline,

@@ -221,6 +221,7 @@ def _run_world(
             model=lambda: MODEL,
             inbox=files,
             store=store,
+            cells=cells,
             features=MemoryFeatures(),
             clock=lambda: 0.0,
         )

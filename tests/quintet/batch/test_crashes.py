@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from tests.kits.batch import BUCKET, CONTRACT, Bench, crashing_parquet, csv_byte
 
 from quintet.batch.crashes import crash_reason, note_crash
 from quintet.batch.plans import Plan
+from quintet.contract import Contract
 
 ROWS = [row(number) for number in range(40)]
 ABORTED = {
@@ -42,15 +44,22 @@ def test_the_reason_names_what_ended_it(error: str, cause: str, reason: str) -> 
     assert crash_reason({"Error": error, "Cause": cause}) == reason
 
 
-def noted(bench: Bench, plan: Any, failure: dict[str, str], unit: int = 0) -> dict[str, Any]:
+def noted(
+    bench: Bench,
+    plan: Any,
+    failure: dict[str, str],
+    unit: int = 0,
+    contract: Callable[[], Contract] = lambda: CONTRACT,
+) -> dict[str, Any]:
     assert isinstance(plan, Plan)
     result = note_crash(
         bench.units(plan)[unit],
         plan,
         failure,
-        contract=lambda: CONTRACT,
+        contract=contract,
         inbox=bench.inbox,
         store=bench.store,
+        cells=bench.cells,
     )
     assert result == orjson.loads(bench.store.objects[plan.folder.result(unit)])
     return result
@@ -95,3 +104,15 @@ def test_a_result_that_was_written_stays() -> None:
     plan = bench.plan("tiny/a.csv", csv_bytes(ROWS))
     (result,) = bench.score(plan)
     assert noted(bench, plan, ABORTED) == result
+
+
+def test_a_result_that_is_written_while_a_crash_is_looked_into_stays() -> None:
+    """An attempt that was given up goes on, and scores the unit."""
+    bench = Bench()
+    plan = bench.plan("tiny/a.csv", csv_bytes(ROWS))
+
+    def contract() -> Contract:
+        bench.score(plan)
+        return CONTRACT
+
+    assert noted(bench, plan, ABORTED, contract=contract)["status"] == "done"

@@ -100,11 +100,12 @@ def scored(
             model=lambda: model,
             inbox=made.inbox,
             store=made.store,
+            cells=made.cells,
             features=made.features,
             clock=lambda: 0.0,
             threads=threads,
         )
-        assert result["status"] == "done", result
+        assert result["status"] == "done", result["reason"]
     return [
         (r.get("file"), r["customer"], r["parts_visits"], round(r["score"], 5))
         for r in made.scores(plan.folder)
@@ -280,6 +281,7 @@ def test_the_plan_pins_the_history() -> None:
         model=lambda: MODEL,
         inbox=made.inbox,
         store=made.store,
+        cells=made.cells,
         features=made.features,
         clock=lambda: 0.0,
     )

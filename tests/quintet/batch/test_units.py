@@ -194,6 +194,7 @@ def test_a_model_that_fails_is_a_failed_unit_and_not_tried_again() -> None:
         model=Broken,
         inbox=bench.inbox,
         store=bench.store,
+        cells=bench.cells,
         features=bench.features,
         clock=lambda: 0.0,
     )
@@ -237,6 +238,7 @@ def test_rows_that_break_the_model_are_refused_alone(broken: list[int]) -> None:
         model=lambda: Picky(*(rows[number]["amount"] for number in broken)),
         inbox=bench.inbox,
         store=bench.store,
+        cells=bench.cells,
         features=bench.features,
         clock=lambda: 0.0,
     )
@@ -314,6 +316,7 @@ def test_stored_features_are_joined_as_of_the_runs_start() -> None:
         model=lambda: model,
         inbox=bench.inbox,
         store=bench.store,
+        cells=bench.cells,
         features=features,
         clock=lambda: 0.0,
     )
@@ -393,10 +396,35 @@ def test_a_feature_store_that_is_away_is_answered_by_the_rule_or_tried_again(rul
             model=lambda: model,
             inbox=bench.inbox,
             store=bench.store,
+            cells=bench.cells,
             features=Away(),
             clock=lambda: 0.0,
         )
     assert bool(bench.store.keys(plan.folder.results)) == rule
+
+
+def test_an_attempt_that_fails_late_leaves_the_result_of_another() -> None:
+    """A zombie reads the file once it is gone, and a redrive has scored it before."""
+    bench = Bench()
+    plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS))
+
+    def model() -> OnnxModel:
+        bench.score(plan)
+        bench.inbox.versions.clear()
+        return MODEL
+
+    result = score_unit(
+        bench.units(plan)[0],
+        plan,
+        model=model,
+        inbox=bench.inbox,
+        store=bench.store,
+        cells=bench.cells,
+        features=bench.features,
+        clock=lambda: 0.0,
+    )
+    assert result["status"] == "done"
+    assert orjson.loads(bench.store.objects[plan.folder.result(0)]) == result
 
 
 def test_plans_are_read_as_they_were_written() -> None:
@@ -450,6 +478,7 @@ def test_a_unit_that_takes_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPat
         model=lambda: MODEL,
         inbox=bench.inbox,
         store=bench.store,
+        cells=bench.cells,
         features=bench.features,
         clock=lambda: next(ticks),
     )

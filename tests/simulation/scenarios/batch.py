@@ -172,6 +172,7 @@ class Batch(Scenario):
                     model=nightly_model,
                     inbox=inbox,
                     store=store,
+                    cells=cells,
                     features=MemoryFeatures(),
                     clock=simulation.clock,
                     captures=captures,
@@ -184,7 +185,13 @@ class Batch(Scenario):
             self.reach("a crash noted for a unit")
             plan = planned(unit.model, unit.run)
             return note_crash(
-                unit, plan, failure, contract=lambda: NIGHTLY, inbox=inbox, store=store
+                unit,
+                plan,
+                failure,
+                contract=lambda: NIGHTLY,
+                inbox=inbox,
+                store=store,
+                cells=cells,
             )
 
         def report(folder: RunPaths, failure: str | None) -> Any:

@@ -11,7 +11,13 @@ import orjson
 
 from quintet.batch.inputs import sources_from, with_constants
 from quintet.batch.plans import Plan, Unit, dump
-from quintet.batch.stores import InputBucket, ObjectStore, PinnedSource
+from quintet.batch.stores import (
+    ConditionalObjects,
+    InputBucket,
+    ObjectStore,
+    PinnedSource,
+    swapped,
+)
 from quintet.contract import Contract
 from quintet.formats.crashes import first_crash
 from quintet.formats.readers import read_slice
@@ -60,10 +66,12 @@ def note_crash(
     contract: Callable[[], Contract],
     inbox: InputBucket,
     store: ObjectStore,
+    cells: ConditionalObjects,
 ) -> dict[str, Any]:
-    """Store and return the result of a crashed unit, unless it has one already.
+    """Store and return the result of a crashed unit, unless it has one by then.
 
     If a signal ended its process, its row groups are read again, one by one, in a child process.
+    Meanwhile an attempt that was given up may score it.
 
     Raises:
         Transient: a store could not be read.
@@ -84,8 +92,8 @@ def note_crash(
         "first_row": unit.first_row,
         "rows": unit.rows,
     }
-    store.put(key, dump(result))
-    return result
+    found: dict[str, Any] = orjson.loads(swapped(cells, key, dump(result), None))
+    return found
 
 
 def _crashing_group(

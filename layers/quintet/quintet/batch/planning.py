@@ -26,7 +26,7 @@ from quintet.batch.packing import units_of
 from quintet.batch.passthrough import passthrough_columns
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Snapshot, Unit, dump, plan_from
 from quintet.batch.requests import RunRequest, header_of, passthrough_of
-from quintet.batch.stores import ConditionalObjects, InputBucket, ObjectStore
+from quintet.batch.stores import ConditionalObjects, InputBucket, ObjectStore, swapped
 from quintet.contract import Contract, to_dict
 from quintet.errors import BadInput, ModelFailure
 from quintet.formats.kinds import ignored_columns
@@ -134,11 +134,8 @@ def _stored(
     plan: Plan | RefusedPlan,
 ) -> Plan | RefusedPlan:
     """Store a plan if what was `held` still stands; the plan that then stands."""
-    if not cells.swap(folder.plan, dump(plan), None if held is None else held[1]):
-        stands = cells.read(folder.plan)
-        if stands is not None:
-            return plan_from(stands[0])
-    return plan
+    tag = None if held is None else held[1]
+    return plan_from(swapped(cells, folder.plan, dump(plan), tag))
 
 
 # ---- gather ----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ __all__ = [
     "ObjectStore",
     "PinnedSource",
     "changed",
+    "swapped",
     "unreadable",
 ]
 
@@ -103,6 +104,17 @@ class ConditionalObjects(Protocol):
             Transient: it is unknown whether the object was stored.
         """
         ...
+
+
+def swapped(cells: ConditionalObjects, key: str, body: bytes, tag: str | None) -> bytes:
+    """Store as `ConditionalObjects.swap` does; the content that then stands.
+
+    Raises:
+        Transient: it is unknown whether the object was stored.
+    """
+    if not cells.swap(key, body, tag) and (stands := cells.read(key)):
+        return stands[0]
+    return body
 
 
 class MemoryInputBucket:

@@ -20,7 +20,13 @@ from quintet.batch.offline_features import as_of, read_offline_features
 from quintet.batch.passthrough import passthrough_values
 from quintet.batch.plans import Plan, Unit, dump
 from quintet.batch.sinks import Defaults, QuarantineLines, ScoreTable, Statistics
-from quintet.batch.stores import InputBucket, ObjectStore, PinnedSource
+from quintet.batch.stores import (
+    ConditionalObjects,
+    InputBucket,
+    ObjectStore,
+    PinnedSource,
+    swapped,
+)
 from quintet.batch.unit_candidates import UnitCandidates
 from quintet.captures.store import CaptureSink
 from quintet.contract import Contract
@@ -82,6 +88,7 @@ def score_unit(
     model: Callable[[], Model],
     inbox: InputBucket,
     store: ObjectStore,
+    cells: ConditionalObjects,
     features: FeatureSource,
     clock: Callable[[], float],
     baseline: Callable[[], Mapping[str, Any]] = dict,
@@ -97,14 +104,15 @@ def score_unit(
     asks for them; `peak_mb` gives the peak memory of the environment. `threads` is the number of
     threads that read and score. A unit that takes long reports its progress in its `beat`.
     A failure that a retry cannot fix (the file is damaged or has changed, the model fails) is
-    stored as a result with the status "failed", so that the run's report can name it.
+    stored as a result with the status "failed", so that the run's report can name it, unless
+    another attempt stored its result meanwhile: that one is returned.
 
     Raises:
         Transient: a store could not be read.
     """
     key = plan.folder.result(unit.unit)
-    if stored := store.get(key):
-        done: dict[str, Any] = orjson.loads(stored)
+    if held := cells.read(key):
+        done: dict[str, Any] = orjson.loads(held[0])
         if done["status"] == "done":  # a redrive tries failed units again
             return done
     begun = clock()
@@ -149,8 +157,12 @@ def score_unit(
         "ms": round((clock() - begun) * 1000, 1),
         "peak_mb": round(peak_mb(), 1),
     }
-    store.put(key, dump(result))
-    return result
+    if result["status"] == "done":
+        store.put(key, dump(result))
+        return result
+    body = swapped(cells, key, dump(result), None if held is None else held[1])
+    stands: dict[str, Any] = orjson.loads(body)
+    return stands
 
 
 @dataclass(slots=True)

@@ -152,12 +152,14 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     """The scorer of units. The last used models and plans stay loaded between invocations."""
     from quintet.aws.candidates import CandidateTable
     from quintet.aws.captures import CaptureBucket
+    from quintet.aws.scores_bucket import S3ConditionalObjects
     from quintet.batch.memory import peak_mb
     from quintet.batch.units import score_unit
     from quintet.onnx_model import available_threads
 
     settings = read(ScoreSettings, os.environ)
     inbox, store = _inbox(), _store(settings.scores_bucket)
+    cells = S3ConditionalObjects(_s3(), settings.scores_bucket)
     features = common.features(settings.features_table)
     captures = CaptureBucket(_s3(), settings.captures_bucket)
     candidates = CandidateTable(common.client("dynamodb"), settings.candidates_table)
@@ -181,6 +183,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
             model=lambda: load(plan.model, plan.version, plan.seal),
             inbox=inbox,
             store=store,
+            cells=cells,
             features=features,
             clock=time.perf_counter,
             peak_mb=peak_mb,
@@ -208,10 +211,12 @@ def _planned(model: str, run: str) -> Plan:
 @cache
 def crash_noter() -> Callable[[Unit, Mapping[str, Any]], dict[str, Any]]:
     """The writer of a result for a unit whose invocation left none."""
+    from quintet.aws.scores_bucket import S3ConditionalObjects
     from quintet.batch.crashes import note_crash
 
     settings = read(ScoreSettings, os.environ)
     inbox, store = _inbox(), _store(settings.scores_bucket)
+    cells = S3ConditionalObjects(_s3(), settings.scores_bucket)
     artifacts = common.artifacts(settings.registry_bucket)
 
     def note(unit: Unit, failure: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,6 +228,7 @@ def crash_noter() -> Callable[[Unit, Mapping[str, Any]], dict[str, Any]]:
             contract=lambda: artifacts.contract(plan.model, plan.version, plan.seal),
             inbox=inbox,
             store=store,
+            cells=cells,
         )
 
     return note
