@@ -16,6 +16,7 @@ from quintet.errors import BadInput, Conflict, ModelFailure, NotFound, Transient
 from quintet_cli.registry import Unpublished
 from quintet_cli.stacks import StageError, explained
 from quintet_publish.problems import Ambiguous, GoldenDiffers, PackageError, UnknownColumn
+from quintet_publish.text_files import NotUtf8, conversion
 
 __all__ = ["after_interrupt", "after_usage", "again", "beside", "next_command", "placed"]
 
@@ -75,6 +76,13 @@ def _of_content(error: BaseException, words: Sequence[str]) -> str:
     return help_of(words)
 
 
+def _of_encoding(error: NotUtf8, words: Sequence[str]) -> str:
+    """Convert the file, then the same with the converted one."""
+    new = str(error.path.with_suffix(f".utf8{error.path.suffix}"))
+    then = again(words, {word: new for word in words if Path(word) == error.path})
+    return f"{conversion(error.path, error.form)} > {shlex.quote(new)} && {then}"
+
+
 def _of_package(error: PackageError, words: Sequence[str]) -> str:
     folder = next((word for word in words[1:] if Path(word).is_dir()), words[1])
     command = "golden" if isinstance(error, GoldenDiffers) else "check"
@@ -82,19 +90,24 @@ def _of_package(error: PackageError, words: Sequence[str]) -> str:
 
 
 def _of_refusal(error: BadInput, words: Sequence[str]) -> str:
+    if isinstance(error, NotUtf8):
+        return _of_encoding(error, words)
     if isinstance(error, Ambiguous) and error.label is not None:
         return again([*words, "--label", error.label])
     field, got = error.refusals[0].field, error.refusals[0].got
     if isinstance(error, Conflict) and field in ("--out", "DIR"):
-        free = next(name for n in count(2) if not Path(name := f"{got}-{n}").exists())
-        if got in words:
-            return again(words, {got: free})
-        return again([*words, "--out", free])
+        return _elsewhere(got, words)
     if isinstance(error, NotFound) and field in LISTS:
         return LISTS[field].format(model=shlex.quote(_model(words)))
     if not field.startswith("-") and any(Path(word).is_file() for word in words):
         return again(words)
     return help_of(words)
+
+
+def _elsewhere(taken: str, words: Sequence[str]) -> str:
+    """Write into another folder, which does not exist."""
+    free = next(name for n in count(2) if not Path(name := f"{taken}-{n}").exists())
+    return again(words, {taken: free}) if taken in words else again([*words, "--out", free])
 
 
 def _of_file(error: OSError, words: Sequence[str]) -> str:

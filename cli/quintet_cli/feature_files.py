@@ -22,6 +22,7 @@ from quintet.formats.arrow import arrow_errors, column
 from quintet.formats.csv_rows import csv_rows
 from quintet.formats.moments import EXPECTED, moment_of
 from quintet.monitoring.skew import History
+from quintet_publish.text_files import read_text
 
 __all__ = ["FeatureFile", "FeatureRow", "history_of", "read"]
 
@@ -230,9 +231,9 @@ def _moments(batch: Batch, table: _Table, now: float, name: str) -> list[float]:
 
 def _csv(path: Path) -> _Table:
     try:
-        lines = [cells for _, cells in csv_rows(path.read_bytes().decode("utf-8-sig"))]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput.of(path.name, "CSV in UTF-8", type(error).__name__) from None
+        lines = [cells for _, cells in csv_rows(read_text(path))]
+    except csv.Error as error:
+        raise BadInput.of(path.name, "CSV", str(error)) from None
     if len(lines) < 2:
         raise BadInput.of(path.name, "a header and at least one row", f"{len(lines)} lines")
     names, rows = [name or "" for name in lines[0]], lines[1:]

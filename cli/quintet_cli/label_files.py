@@ -17,6 +17,7 @@ from quintet.formats.arrow import arrow_errors, column
 from quintet.formats.arrow_values import plain_values
 from quintet.formats.csv_rows import csv_rows
 from quintet.labels.intake import COLUMNS
+from quintet_publish.text_files import read_text
 
 __all__ = ["read_labels"]
 
@@ -42,8 +43,7 @@ def _check(path: Path, names: Sequence[str]) -> None:
 
 def _csv(path: Path) -> dict[str, Sequence[Any]]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        lines = csv_rows(text)
+        lines = csv_rows(read_text(path))
         _, names = next(lines, (0, []))
         _check(path, [name or "" for name in names])
         rows = []
@@ -53,8 +53,8 @@ def _csv(path: Path) -> dict[str, Sequence[Any]]:
                     path.name, "3 cells in each row", f"{len(cells)} in line {number}"
                 )
             rows.append(cells)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput.of(path.name, "CSV in UTF-8", type(error).__name__) from None
+    except csv.Error as error:
+        raise BadInput.of(path.name, "CSV", str(error)) from None
     columns = zip(*rows, strict=True) if rows else ((), (), ())
     return dict(zip([str(name) for name in names], columns, strict=True))
 

@@ -17,8 +17,37 @@ from quintet.batch.starts import Started, start_run
 from quintet_cli.registry import named_near, registry_of
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
+from quintet_publish.text_files import NotUtf8, conversion, form_of
 
-__all__ = ["StageRuns", "drop_file", "start_on"]
+__all__ = ["StageRuns", "check_text", "drop_file", "start_on"]
+
+FIRST_BYTES = 1_000_000  # of a file, which are looked at before it is uploaded
+
+
+def check_text(file: Path, *, named: bool) -> str:
+    """Return what to do about rows of a CSV file that are not in UTF-8; empty if there are none.
+
+    Only the first megabyte is looked at: the run quarantines such rows wherever they are. `named`:
+    the first row names the columns.
+
+    Raises:
+        NotUtf8: the names of the columns are not: no row could be read.
+    """
+    if file.suffix.lower() != ".csv":
+        return ""
+    with file.open("rb") as body:
+        names = body.readline(FIRST_BYTES) if named else b""
+        rows = body.read(FIRST_BYTES)
+    try:
+        names.decode()
+    except UnicodeDecodeError as error:
+        raise NotUtf8(file, error) from error
+    try:
+        rows[: rows.rfind(b"\n") + 1].decode()  # the last row may be cut
+    except UnicodeDecodeError as error:
+        convert = conversion(file, form_of(error))
+        return f"rows that are not in UTF-8 are quarantined; `{convert}` prints the file in UTF-8"
+    return ""
 
 
 def drop_file(stage: Stage, file: Path, model: str, metadata: Mapping[str, str]) -> RunPaths:

@@ -10,6 +10,7 @@ from pathlib import Path
 from quintet.errors import BadInput, shown
 from quintet.formats import strict_json
 from quintet.formats.csv_rows import csv_rows
+from quintet_publish.text_files import read_text
 
 __all__ = ["read_item_numbers"]
 
@@ -24,7 +25,7 @@ def read_item_numbers(given: str) -> list[int]:
     """
     name = "the input" if given == "-" else Path(given).name
     try:
-        text = sys.stdin.read() if given == "-" else Path(given).read_bytes().decode("utf-8-sig")
+        text = sys.stdin.read() if given == "-" else read_text(Path(given))
         first = text.lstrip()[:1]
         if first == "{":
             found = _jsonl(name, text)
@@ -35,8 +36,10 @@ def read_item_numbers(given: str) -> list[int]:
         return [_number(name, line, value) for line, value in found if value != ""]
     except FileNotFoundError:
         raise BadInput.of("FILE", "a file, or - for the input", given) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput.of(name, "text, CSV or JSONL in UTF-8", type(error).__name__) from None
+    except UnicodeDecodeError:  # of the standard input
+        raise BadInput.of(name, "text in UTF-8", "another encoding") from None
+    except csv.Error as error:
+        raise BadInput.of(name, "numbers, CSV or JSONL", str(error)) from None
 
 
 def _jsonl(name: str, text: str) -> Iterator[tuple[int, object]]:

@@ -27,6 +27,7 @@ from quintet.formats.strict_json import parse
 from quintet.streaming.decoding import decode
 from quintet.streaming.model_rows import ShardBatch
 from quintet_publish.kit import read_table
+from quintet_publish.text_files import read_text
 
 __all__ = ["Line", "Packer", "check_sizes", "read_lines", "read_records"]
 
@@ -227,7 +228,7 @@ def _jsonl(path: Path, contract: Contract | None) -> Numbered:
 def _csv(path: Path, contract: Contract | None) -> Numbered:
     """Read rows of text cells: a number if its feature is one, or if it looks like one."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_text(path)
         decimal = contract.decimal if contract is not None else "."
         lines = csv_rows(text, delimiter_of(text, decimal))
         names = [name or "" for name in next(lines, (0, []))[1]]
@@ -238,8 +239,8 @@ def _csv(path: Path, contract: Contract | None) -> Numbered:
                 continue
             given = [(n, cell) for n, cell in zip(names, cells, strict=True) if cell is not None]
             yield number, {n: _cell(n, cell, contract) for n, cell in given}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput.of(path.name, "CSV in UTF-8", type(error).__name__) from None
+    except csv.Error as error:
+        raise BadInput.of(path.name, "CSV", str(error)) from None
 
 
 def _cell(name: str, text: str, contract: Contract | None) -> Any:

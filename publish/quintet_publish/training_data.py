@@ -21,6 +21,7 @@ from quintet.labels.table import MAX_LABEL_BYTES
 from quintet.labels.targets import Target
 from quintet.monitoring.baseline import Columns
 from quintet_publish.problems import PackageError
+from quintet_publish.text_files import conversion, form_of
 
 __all__ = ["SUFFIXES", "TrainingData", "labels_of", "read_training_data"]
 
@@ -47,6 +48,9 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> Trainin
         columns = read(contract, path, content)
     except (PackageError, MemoryError):
         raise
+    except UnicodeDecodeError as error:
+        text = f"expected text in UTF-8; `{conversion(path, form_of(error))}` prints it as that"
+        raise PackageError.of(path, text) from error
     except BaseException as error:
         # arro3's errors have no base class of their own, and its Rust code can panic on a
         # corrupt footer, which does not raise an Exception

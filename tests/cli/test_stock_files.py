@@ -41,7 +41,8 @@ def test_numbers_are_read_from_text_csv_and_jsonl(
         (b'{"item": 1}\n{"item"', "expected JSON in each line, got line 2: "),
         (b"item,name\n,bag\n", "got null in line 2"),
         (b"id,name\n1,bag\n", "numbers, or a header with the column item, got id, name"),
-        (b"\xff\xfe", "expected text, CSV or JSONL in UTF-8, got UnicodeDecodeError"),
+        (b"\xff\xfe", "sold-out: expected text in UTF-8, got another encoding, UTF-16 perhaps"),
+        (b'item\n"1\n', "expected numbers, CSV or JSONL, got "),
     ],
 )
 def test_other_content_is_refused(content: bytes, message: str, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -356,8 +355,6 @@ def test_a_row_of_another_length_is_refused_with_the_separator(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "content", "text"),
     [
-        ("my u16.csv", "a,b\n1,2\n".encode("utf-16"), "`iconv -f UTF-16 -t UTF-8 "),
-        ("l1.csv", "a,län\n1,2\n".encode("latin-1"), "`iconv -f LATIN1 -t UTF-8 "),
         ("t.parquet", b"no parquet at all", "t.parquet: is damaged, or no parquet file ("),
         ("t.csv", b"", "t.csv: expected a header and rows, got none"),
         ("t.xlsx", b"a", "t.xlsx: expected a file ending in .csv, .parquet or .jsonl"),
@@ -372,18 +369,6 @@ def test_a_sample_that_cannot_be_read_is_told(
     with pytest.raises(PackageError) as refused:
         read_sample(path)
     assert text in str(refused.value)
-
-
-@pytest.mark.skipif(shutil.which("iconv") is None, reason="needs iconv")
-def test_a_sample_in_utf16_is_read_as_the_message_says(tmp_path: Path) -> None:
-    path = tmp_path / "my sample.csv"
-    path.write_bytes("a,ö\n1,2\n".encode("utf-16"))
-    with pytest.raises(PackageError) as refused:
-        read_sample(path)
-    convert = str(refused.value).split("`")[1]
-    printed = subprocess.run(convert, shell=True, capture_output=True, check=True).stdout
-    path.write_bytes(printed)
-    assert read_sample(path) == {"a": ["1"], "ö": ["2"]}
 
 
 @pytest.mark.parametrize(

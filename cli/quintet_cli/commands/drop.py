@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from quintet.batch.input_inspection import HEADER
 from quintet.batch.passthrough import check_names
@@ -15,7 +16,7 @@ from quintet_cli.options import Form, Header, Keep, Model, StageName, State, Wai
 from quintet_cli.registry import live_contract
 from quintet_cli.results import prints
 from quintet_cli.run_reader import RunReader
-from quintet_cli.run_starter import drop_file
+from quintet_cli.run_starter import check_text, drop_file
 from quintet_cli.shapes import Started
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
@@ -24,6 +25,7 @@ from quintet_cli.views.runs import finish, follow
 __all__ = ["register"]
 
 console = Console(highlight=False)
+told = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +55,9 @@ def drop(
     contract, columns = live_contract(opened, model), passthrough_of(keep or "")
     if isinstance(columns, dict):
         check_names([*columns.items()], contract, many=False)
+    named = (header or contract.header) != "none"
+    if note := check_text(file, named=named):
+        told.print(f"[yellow]![/yellow] {escape(f'{file}: {note}')}")
     asked = {OUTPUT: output.value, KEEP: keep, HEADER: header.value if header else None}
     folder = drop_file(opened, file, model, {k: v for k, v in asked.items() if v})
     console.print(f"run [bold]{folder.run}[/bold]")

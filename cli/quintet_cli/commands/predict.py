@@ -26,6 +26,7 @@ from quintet_cli.registry import unpublished
 from quintet_cli.results import prints
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
+from quintet_publish.text_files import read_text
 
 __all__ = ["register"]
 
@@ -74,8 +75,8 @@ def read_records(given: str) -> list[Any]:
     text = given.strip()
     if not text.startswith(("{", "[")):
         try:
-            text = sys.stdin.read() if text == "-" else Path(given).read_text(encoding="utf-8")
-        except UnicodeDecodeError:
+            text = sys.stdin.read() if text == "-" else read_text(Path(given))
+        except UnicodeDecodeError:  # of the standard input
             raise BadInput.of("--records", EXPECTED, "no text in UTF-8") from None
     try:
         found = json.loads(text)

@@ -16,6 +16,7 @@ from arro3.io import read_parquet
 
 from quintet.columns import is_missing
 from quintet_publish.problems import PackageError
+from quintet_publish.text_files import NotUtf8
 
 __all__ = ["Table", "as_number", "cells", "comma_hint", "copy_sample", "numeric", "read_sample"]
 
@@ -33,6 +34,7 @@ def read_sample(path: Path) -> Table:
 
     Raises:
         PackageError: it is not in the format of its suffix, or has no rows.
+        NotUtf8: it is text in another encoding.
         FileNotFoundError: there is no such file.
     """
     readers: dict[str, Callable[[Path], Table]] = {
@@ -47,10 +49,7 @@ def read_sample(path: Path) -> Table:
     try:
         table = readers[path.suffix](path)
     except UnicodeDecodeError as error:
-        form = "UTF-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else "LATIN1"
-        convert = f"iconv -f {form} -t UTF-8 {shlex.quote(str(path))}"
-        text = f"expected text in UTF-8; `{convert}` prints it as that"
-        raise PackageError.of(path.name, text) from error
+        raise NotUtf8(path, error) from error
     except (ValueError, csv.Error, OSError) as error:
         raise PackageError.of(path.name, f"cannot be read: {error}"[:300]) from error
     except BaseException as error:
