@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import io
 import os
 import shlex
 import sys
@@ -206,6 +207,7 @@ def main() -> None:
     """Run the command; one that fails says why and what to run next, and sets the status."""
     bypass_proxies(os.environ)
     unify_region(os.environ)
+    _write_any_text()
     words = sys.argv[1:]
     try:
         status = app(standalone_mode=False)  # Typer's own messages end in a box, not a command
@@ -216,6 +218,13 @@ def main() -> None:
     except KeyboardInterrupt:  # so early that nothing was begun
         status = INTERRUPTED
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _write_any_text() -> None:
+    """Write characters that the terminal's encoding does not have as escapes, and go on."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _failed(error: Exception, words: list[str]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typer.main import get_group
 from typer.testing import CliRunner
 
 from quintet.errors import BadInput, Conflict, ModelFailure, NotFound, Transient
-from quintet_cli.app import COMMANDS, FORMER, app, loaded
+from quintet_cli.app import COMMANDS, FORMER, app, loaded, main
 from quintet_cli.failures import Status, status_of, told
 from quintet_cli.stacks import AGAIN, NoStage, StageError
 
@@ -99,3 +100,15 @@ def test_the_exit_status_of_a_failure(error: Exception, status: Status) -> None:
 
 def test_a_defect_is_not_told() -> None:
     assert told(ZeroDivisionError()) is None
+
+
+def test_characters_that_a_terminal_does_not_have_are_written_as_escapes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(sys, "argv", ["quintet", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    print("\u2713 Zo\xeb", flush=True)
+    assert written.getvalue().splitlines()[-1] == b"\\u2713 Zo\\xeb"
