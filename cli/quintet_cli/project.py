@@ -11,8 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import quintet
-from quintet.errors import Conflict, NotFound
+from quintet.errors import NotFound
 from quintet_cli.stacks import StageError
+from quintet_publish.new_folder import new_folder
 
 __all__ = ["is_shipped", "outdated", "project_folder", "write_project"]
 
@@ -68,10 +69,15 @@ def write_project(folder: Path) -> None:
             "this is an installation from a clone: the clone is the project",
             command="quintet up --detach",
         )
-    if folder.exists() and any(folder.iterdir()):
-        raise Conflict.of("DIR", "a folder that is empty or does not exist", str(folder))
-    unwanted = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(_SHIPPED, folder, ignore=unwanted, dirs_exist_ok=True)
-    source = Path(quintet.__file__).parent
-    shutil.copytree(source, folder / "layers/quintet/quintet", ignore=unwanted)
-    (folder / VERSION_FILE).write_text(f"{version(PACKAGE)}\n", encoding="utf-8")
+    with new_folder(folder, "DIR"):
+        _copy(_SHIPPED, folder)
+        _copy(Path(quintet.__file__).parent, folder / "layers/quintet/quintet")
+        (folder / VERSION_FILE).write_text(f"{version(PACKAGE)}\n", encoding="utf-8")
+
+
+def _copy(source: Path, folder: Path) -> None:
+    for path in source.rglob("*"):
+        inside = path.relative_to(source)
+        if path.is_file() and "__pycache__" not in inside.parts:
+            (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, folder / inside)

@@ -88,6 +88,18 @@ def test_a_written_package_gives_reasons_and_holds_no_personal_data(tmp_path: Pa
         write_package(draft, folder)
 
 
+def test_a_package_that_is_interrupted_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("quintet_publish.init.writing.prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_package(contacts(tmp_path), tmp_path / "package")
+    assert not (tmp_path / "package").exists()
+
+
 def test_a_refused_package_is_kept(tmp_path: Path) -> None:
     draft = contacts(tmp_path)
     # a class's name that the graph does not have: publishing finds it

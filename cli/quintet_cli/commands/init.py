@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 from rich.prompt import Prompt
 
-from quintet.errors import BadInput, Conflict
+from quintet.errors import BadInput
 from quintet.serving.routes import NAME
 from quintet_cli.results import Json, prints
 from quintet_cli.stacks import NoStage
@@ -26,6 +26,7 @@ from quintet_publish.init.names import model_name
 from quintet_publish.init.proposal import propose
 from quintet_publish.init.table import read_sample
 from quintet_publish.init.writing import REQUEST, write_package
+from quintet_publish.new_folder import check_new
 from quintet_publish.problems import Ambiguous, PackageError, Problem
 
 __all__ = ["Initialised", "register"]
@@ -101,8 +102,7 @@ def init(
     if not NAME.fullmatch(title):
         raise BadInput.of("--name", "a lower-case letter, then letters, digits, _ or -", title)
     folder = out or Path(title)
-    if folder.exists() and any(folder.iterdir()):
-        raise Conflict.of("--out", "a folder that is empty or does not exist", str(folder))
+    check_new(folder, "--out")
     ask = not (yes or as_json) and sys.stdin.isatty()
     table = None if sample is None else read_sample(sample)
 

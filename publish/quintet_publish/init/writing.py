@@ -11,12 +11,12 @@ import numpy as np
 import yaml
 
 from quintet.contract import Contract
-from quintet.errors import Conflict
 from quintet.serving.golden import Golden
 from quintet_publish.golden_files import JSON, NPZ, array_of, text_of
 from quintet_publish.init.draft import Draft
 from quintet_publish.init.guess import Guess
 from quintet_publish.init.table import copy_sample
+from quintet_publish.new_folder import check_new, new_folder
 from quintet_publish.problems import PackageError
 from quintet_publish.release import prepare
 
@@ -38,13 +38,17 @@ def write_package(draft: Draft, folder: Path) -> None:
         Conflict: the folder has something in it.
         PackageError: publishing would refuse it; the folder is kept, to mend it.
         ModelFailure: the graph failed.
+        OSError: it cannot be written; nothing is left of it.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise Conflict.of("--out", "a folder that is empty or does not exist", str(folder))
+    check_new(folder, "--out")
     golden, guess = draft.golden()
     draft.guesses.append(guess)
+    with new_folder(folder, "--out", kept=(PackageError,)):
+        _write_all(draft, golden, folder)
+
+
+def _write_all(draft: Draft, golden: Golden, folder: Path) -> None:
     contract = draft.validated()
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(draft.model.SerializeToString(deterministic=True))
     write_golden(folder, contract, golden)
     if draft.training is not None:
