@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from quintet_cli.stacks import AGAIN
 from quintet_cli.stage import StageError
 from quintet_local.failures import TRY
 from quintet_local.state import FolderTaken, State, claim
@@ -21,6 +22,7 @@ __all__ = ["is_running", "runs", "start", "stop"]
 
 START_SECONDS = 120
 STOP_SECONDS = 15
+ERROR = "error: "
 
 
 def start(state: Path, options: list[str]) -> dict[str, Any]:
@@ -88,7 +90,9 @@ def _failed(output: Path) -> StageError:
     command = f"cat {quote(str(output))}"
     if lines and lines[-1].startswith(TRY):
         command = lines.pop().removeprefix(TRY)
-    why = lines[-1].removeprefix("error: ") if lines else "it did not start"
+    elif lines and lines[-1].startswith(ERROR):
+        command = AGAIN
+    why = lines[-1].removeprefix(ERROR) if lines else "it did not start"
     return StageError(why, command=command)
 
 

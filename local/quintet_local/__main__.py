@@ -44,7 +44,9 @@ def main() -> None:
         )
         run(settings, _ready)
     except (CannotStart, FaultError, OSError, TemplateError) as error:
-        print(f"error: {error}\n{TRY}{command_of(error)}", file=sys.stderr, flush=True)
+        command = command_of(error)
+        end = f"\n{TRY}{command}" if command else ""
+        print(f"error: {error}{end}", file=sys.stderr, flush=True)
         os._exit(1)  # returning would hang: a half-started server still has threads
 
 

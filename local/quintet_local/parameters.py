@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quintet.columns.names import suggestion
 from quintet_local.intrinsics import IntrinsicError, Scope, holds
 
 __all__ = ["LOCAL_PARAMETERS", "ParameterError", "parameters"]
@@ -32,7 +33,8 @@ def parameters(source: Mapping[str, Any], given: Mapping[str, str]) -> dict[str,
     for name in given:
         if name not in declared:
             known = ", ".join(sorted(declared)) or "none"
-            raise ParameterError(f"parameter {name}: not in the template, which has {known}")
+            hint = suggestion(name, [*declared])
+            raise ParameterError(f"parameter {name}: not in the template, which has {known}{hint}")
     local = {name: value for name, value in LOCAL_PARAMETERS.items() if name in declared}
     if given.get("Stage", "local") != "local":
         local = {}

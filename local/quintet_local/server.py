@@ -16,13 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quintet.columns.names import suggestion
 from quintet_local import api_errors, expiry, hooks, rest_api
 from quintet_local.alarming import Alarming
 from quintet_local.alarms import alarms_of
 from quintet_local.calls import AsyncCalls
 from quintet_local.environment import Outcome
 from quintet_local.events import Events
-from quintet_local.failures import CannotStart
+from quintet_local.failures import AGAIN, CannotStart
 from quintet_local.faults import OFF, FaultPlan, Faults
 from quintet_local.faulty_calls import FaultyCalls
 from quintet_local.front import Front, MotoServices
@@ -353,6 +354,7 @@ def _check_faults(plan: FaultPlan, stack: Stack) -> None:
     unknown = sorted({*plan.kills.functions} - known)
     if unknown:
         raise StartError(
-            f"the fault plan kills {', '.join(unknown)}: no such function",
-            command="quintet up --detach",
+            f"the fault plan kills {', '.join(unknown)}: no such function"
+            f"{suggestion(unknown[0], sorted(known))}",
+            command=AGAIN,
         )

@@ -108,3 +108,24 @@ def test_a_local_aws_that_runs_or_whose_port_is_taken(terminal: Terminal) -> Non
         assert terminal.mend(again, "runs from .quintet already") == "quintet down"
     finally:
         terminal.run("quintet down")
+
+
+def test_a_template_or_a_fault_plan_that_is_wrong_is_mended_and_served(terminal: Terminal) -> None:
+    ports = " ".join(FREE_PORTS)
+    template, plan = terminal.folder / "my stack.yaml", terminal.folder / "plan.yaml"
+    template.write_text("Resources: none\n")
+    plan.write_text("duplicates: 2\n")
+    line = f"quintet up --detach {ports} --no-console --template 'my stack.yaml' --faults plan.yaml"
+    try:
+        for path, why, content in (
+            (plan, "duplicates: expected a share from 0 to 1", "duplicates: 0.5\n"),
+            (template, "not a template, it has no Resources", TEMPLATE),
+        ):
+            failed = terminal.run(line)
+            assert why in failed.stderr
+            assert failed.stderr.endswith(f"{TRY}{line}\n")
+            path.write_text(content)
+        missing = line.replace("plan.yaml", "plam.yaml")
+        assert terminal.mend(missing, "do you mean plan.yaml?") == line
+    finally:
+        terminal.run("quintet down")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import typer
 
 from quintet.errors import BadInput, shown
-from quintet_cli.advice import placed
+from quintet_cli.advice import again, placed
 from quintet_cli.console.beside import running_url, start_beside
 from quintet_cli.local_process import start, stop
 from quintet_cli.project import project_folder
@@ -107,6 +107,8 @@ def up(
     parameter = [*(parameter or []), *([f"ApiAuth={auth}"] if auth else [])]
     parameters = dict(_parameter(text) for text in parameter)
     template = template or project_folder() / "template.yaml"
+    for file in filter(None, (template, faults)):
+        file.stat()  # one that is missing is told with what its folder has
     if detach:
         changed = parameter or faults or strict or fresh
         if not changed and (page := _running(state, template, port, api_port)):
@@ -160,7 +162,8 @@ def up(
         )
         run(settings, ready)
     except (CannotStart, FaultError, OSError, TemplateError) as error:
-        tell(str(error), placed(command_of(error), sys.argv[1:]))
+        words = sys.argv[1:]
+        tell(str(error), placed(command_of(error) or again(words), words))
         os._exit(1)  # returning would hang: a half-started server still has threads
     except KeyboardInterrupt:
         os._exit(130)
