@@ -65,8 +65,9 @@ def _of_content(error: BaseException, words: Sequence[str]) -> str:
     """Of what the user gave, or the model did."""
     if isinstance(error, Unpublished | UnknownColumn) and error.near:
         return again(words, {error.name: error.near})
-    if isinstance(error, PackageError) and words[:1] in (["publish"], ["check"]) and words[1:]:
-        return _of_package(error, words)
+    if isinstance(error, PackageError) and (folder := _package_of(error, words)):
+        command = "golden" if isinstance(error, GoldenDiffers) else "check"
+        return f"quintet {command} {shlex.quote(folder)}"
     if isinstance(error, PackageError | Transient):
         return again(words)
     if isinstance(error, ModelFailure):
@@ -83,10 +84,12 @@ def _of_encoding(error: NotUtf8, words: Sequence[str]) -> str:
     return f"{conversion(error.path, error.form)} > {shlex.quote(new)} && {then}"
 
 
-def _of_package(error: PackageError, words: Sequence[str]) -> str:
-    folder = next((word for word in words[1:] if Path(word).is_dir()), words[1])
-    command = "golden" if isinstance(error, GoldenDiffers) else "check"
-    return f"quintet {command} {shlex.quote(folder)}"
+def _package_of(error: PackageError, words: Sequence[str]) -> str | None:
+    """The package's folder: the one that was given, or that `init` has written and refused."""
+    if words[:1] in (["publish"], ["check"]) and words[1:]:
+        return next((word for word in words[1:] if Path(word).is_dir()), words[1])
+    written = error.problems[-1].file
+    return written if words[:1] == ["init"] and Path(written).is_dir() else None
 
 
 def _of_refusal(error: BadInput, words: Sequence[str]) -> str:

@@ -236,6 +236,17 @@ def test_golden_rows_of_another_graph_are_made_anew(
     assert next_command(error, ["check", "my model"]) == "quintet golden 'my model'"
 
 
+def test_a_package_that_init_wrote_and_refused_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["init", "m.onnx", "rows.csv", "--out", "my model"]
+    error = PackageError([Problem("model.yaml", "no"), Problem("my model", "has the package")])
+    assert next_command(error, words) == "quintet init m.onnx rows.csv --out 'my model'"
+    Path("my model").mkdir()
+    assert next_command(error, words) == "quintet check 'my model'"
+
+
 def test_a_file_that_was_refused_is_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

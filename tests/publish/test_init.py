@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 from quintet.errors import BadInput
 from quintet.onnx_model import OnnxModel
 from quintet.serving.golden import score_columns
+from quintet_publish.init import table
 from quintet_publish.init.draft import Draft
 from quintet_publish.init.guess import Guess
 from quintet_publish.init.proposal import propose
@@ -342,6 +343,18 @@ def test_cells_may_be_separated_by_other_characters(tmp_path: Path, separator: s
     copy_sample(path, tmp_path / "training.csv")
     copied = (tmp_path / "training.csv").read_text(encoding="utf-8").splitlines()
     assert copied == ["a,b", "1.5,x", "2,y"]
+
+
+def test_of_a_large_sample_the_first_rows_become_training_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, copy = tmp_path / "sample.csv", tmp_path / "training.csv"
+    path.write_text('a,b\n1,"x\ny"\n2,z\n3,w\n', encoding="utf-8")
+    copy_sample(path, copy)
+    assert copy.read_bytes() == path.read_bytes()
+    monkeypatch.setattr(table, "COPIED_BYTES", 10)
+    copy_sample(path, copy)
+    assert read_sample(copy) == {"a": ["1"], "b": ["x\ny"]}
 
 
 def test_a_row_of_another_length_is_refused_with_the_separator(tmp_path: Path) -> None:

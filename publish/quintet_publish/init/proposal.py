@@ -21,7 +21,7 @@ from quintet_publish.init.measured import measured, memory_guesses
 from quintet_publish.init.names import model_name
 from quintet_publish.init.results import take_outputs
 from quintet_publish.init.synthetic import invented
-from quintet_publish.init.table import Table, as_number, cells
+from quintet_publish.init.table import COPIED_BYTES, Table, as_number, cells, is_cut
 from quintet_publish.init.tensors import take_tensors
 from quintet_publish.problems import PackageError
 
@@ -179,7 +179,8 @@ def _training(
         return
     draft.training = sample
     name = f"training{sample.suffix}"
-    draft.take([Guess.of(("training_data",), name, "the sample: the baseline of drift")])
+    share = f"the first {COPIED_BYTES:,} bytes of the sample" if is_cut(sample) else "the sample"
+    draft.take([Guess.of(("training_data",), name, f"{share}: the baseline of drift")])
     if matching.label:
         draft.contract["training_target"] = matching.label
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shlex
 import shutil
@@ -18,9 +19,21 @@ from quintet.columns import is_missing
 from quintet_publish.problems import PackageError
 from quintet_publish.text_files import NotUtf8
 
-__all__ = ["Table", "as_number", "cells", "comma_hint", "copy_sample", "numeric", "read_sample"]
+__all__ = [
+    "COPIED_BYTES",
+    "Table",
+    "as_number",
+    "cells",
+    "comma_hint",
+    "copy_sample",
+    "is_cut",
+    "numeric",
+    "read_sample",
+]
 
 ROWS = 20_000
+#: of a CSV file that become training data: publishing holds all of it in memory as texts
+COPIED_BYTES = 100_000_000
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 #: what may separate the cells of CSV: the one that the header has most of, a comma among equals
 SEPARATORS = (",", ";", "\t", "|")
@@ -78,16 +91,39 @@ def _renamed(path: Path) -> str:
     return f"; `{shlex.join(['cp', str(path), str(path.with_suffix(suffix))])}` makes it one"
 
 
+def is_cut(path: Path) -> bool:
+    """Whether only the first rows of a sample are copied: publishing reads no more of a CSV."""
+    return path.suffix == ".csv" and path.stat().st_size > COPIED_BYTES
+
+
 def copy_sample(path: Path, target: Path) -> None:
-    """Copy a sample as training data, which has commas between its cells."""
-    if path.suffix != ".csv" or (separator := _separator(path)) == ",":
+    """Copy a sample as training data, which has commas between its cells.
+
+    Of a larger CSV file than `COPIED_BYTES` the first rows, up to that.
+    """
+    if path.suffix != ".csv":
         shutil.copyfile(path, target)
         return
+    separator, cut = _separator(path), is_cut(path)
+    if separator == "," and not cut:
+        shutil.copyfile(path, target)
+        return
+    try:
+        _copy_rows(path, target, separator, COPIED_BYTES if cut else math.inf)
+    except UnicodeDecodeError as error:  # beyond the rows that were read
+        raise NotUtf8(path, error) from error
+
+
+def _copy_rows(path: Path, target: Path, separator: str, room: float) -> None:
     with (
         path.open(encoding="utf-8-sig", newline="") as file,
         target.open("w", encoding="utf-8", newline="") as copy,
     ):
-        csv.writer(copy).writerows(csv.reader(file, strict=True, delimiter=separator))
+        writer = csv.writer(copy)
+        for row in csv.reader(file, strict=True, delimiter=separator):
+            room -= writer.writerow(row)
+            if room <= 0:
+                return
 
 
 def _separator(path: Path) -> str:
