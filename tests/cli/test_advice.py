@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
-from typer.main import get_group
+from tests.kits.commands import check_command
 
 from quintet.errors import BadInput, Conflict, ModelFailure, NotFound, QuintetError, Transient
 from quintet_cli.advice import next_command
-from quintet_cli.app import COMMANDS, loaded, main
+from quintet_cli.app import main
 from quintet_cli.failures import Status, reason_of, told
 from quintet_cli.registry import Unpublished
 from quintet_cli.results import Failed
@@ -138,21 +138,7 @@ def test_each_command_that_an_error_names_exists() -> None:
     found = dict(commands_in_code())
     assert len(found) > 60
     for place, command in found.items():
-        check_command(command, place)
-
-
-def check_command(command: str, place: str = "") -> None:
-    """That a command of ours exists and takes these options and arguments."""
-    name, *rest = shlex.split(command)[1:]
-    assert name in COMMANDS, f"{place}: {command}"
-    group: Any = get_group(loaded(name)).commands[name]
-    if rest[-1:] == ["--help"]:
-        for word in rest[:-1]:
-            group = group.commands[word]
-        return
-    while hasattr(group, "commands"):
-        group = group.commands[rest.pop(0)]
-    group.make_context(name, rest)  # Typer raises for what is wrong
+        check_command(shlex.split(command), place)
 
 
 NO_FILE = FileNotFoundError(errno.ENOENT, "No such file or directory", "orders.csv")
@@ -316,7 +302,7 @@ def test_what_is_mistyped_ends_in_a_command(
     said = capsys.readouterr()
     assert (said.out, ended.value.code) == ("", 5 if words == ["models"] else 2)
     assert said.err.endswith(ends)
-    check_command(said.err.splitlines()[-1].removeprefix("try: "))
+    check_command(shlex.split(said.err.splitlines()[-1].removeprefix("try: ")))
 
 
 def test_a_failed_command_is_told_by_its_status_and_two_lines(tmp_path: Path) -> None:
@@ -366,4 +352,4 @@ def test_ctrl_c_is_said_with_what_goes_on(
         main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == f"\ninterrupted\ntry: {command}\n"
-    check_command(command)
+    check_command(shlex.split(command))

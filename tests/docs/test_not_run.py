@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.docs.not_run import NOT_RUN, REASONS, reason
+from tests.kits.commands import check_command, commands_in
 from tests.kits.local_aws import ROOT
 from tests.kits.pages import COMMANDS, Block, blocks, missing, pages
 
@@ -37,6 +38,16 @@ def test_an_exception_has_a_reason_or_a_test(key: str) -> None:
     if why not in REASONS:
         page = key.partition(":")[0].removesuffix("/").rpartition("/")[2]
         assert page.removesuffix(".md") in (ROOT / why).read_text(encoding="utf-8")
+
+
+def test_commands_that_are_not_run_exist() -> None:
+    not_run = [
+        one for one in FOUND if (one in COMMAND and reason(one) in REASONS) or one.language in SHOWN
+    ]
+    found = [(one.name, words) for one in not_run for words in commands_in(one.code)]
+    assert len(found) > 30
+    for name, words in found:
+        check_command(words, name)
 
 
 def test_most_blocks_are_run() -> None:
