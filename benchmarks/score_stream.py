@@ -63,6 +63,8 @@ FEATURES = feature_names(30)
 OURS = "from event to answer"
 ENTITIES = 100
 NOW = 1_800_000_000.0
+#: an environment makes its stores once
+STORED, WINDOWS = MemoryFeatures(), MemoryWindows()
 
 
 def contract() -> Contract:
@@ -114,11 +116,10 @@ def vectorised(model: OnnxModel, arrived: ShardBatch, window: TumblingWindow) ->
     decoded = decode(arrived, lambda name: model)
     for _, model_rows in decoded.by_model:
         route, batch = ModelRoute(model), model_rows.batch
-        (found,) = predict(route, batch, MemoryFeatures(), NOW, isolate="rows")
+        (found,) = predict(route, batch, STORED, NOW, isolate="rows")
         assert len(found.scores.index) == len(arrived.data)
-    return advance(
-        window, arrived, [model_rows for _, model_rows in decoded.by_model], MemoryWindows()
-    ).state
+    rows = [model_rows for _, model_rows in decoded.by_model]
+    return advance(window, arrived, rows, WINDOWS).state
 
 
 def answered(model: OnnxModel, event: dict[str, Any]) -> Any:

@@ -81,6 +81,11 @@ def statistics(stream: Stream) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _parts_of_names(stream: Stream) -> list[tuple[str, str, str]]:
+    """The columns of a stream's partials, each with its statistic and its field."""
+    return [(name, *name.partition(":")[::2]) for name in stream.compiled[statistics]]
+
+
 def units(
     stream: Stream,
     *,
@@ -92,8 +97,7 @@ def units(
 ) -> Partials:
     """Rows as partials of one row each. All are (rows,); `sequences` gives texts, as objects."""
     columns: dict[str, Array] = {}
-    for name in stream.compiled[statistics]:
-        kind, _, field = name.partition(":")
+    for name, kind, field in stream.compiled[_parts_of_names]:
         if kind == "n":
             columns[name] = _ones(len(entities))
         elif kind == "m2":
@@ -140,8 +144,8 @@ def select(partials: Partials, chosen: NDArray[Any]) -> Partials:
 
 def reduce(partials: Partials) -> Partials:
     """One group for each key. Among equal times the later position is the last."""
-    distinct = any(name.startswith("distinct:") for name in partials.columns)
-    if len(partials) == 0 or (len(partials) == 1 and not distinct):  # values become a sketch
+    given = len(partials.entities)
+    if given == 0 or (given == 1 and not _sketched((*partials.columns,))):
         return partials
     code, first = _groups(partials)
     old, groups = partials.columns, len(first)
@@ -172,6 +176,12 @@ def reduce(partials: Partials) -> Partials:
                 assert last is not None
                 new[name] = column[last]
     return Partials(partials.starts[first], [partials.entities[row] for row in first.tolist()], new)
+
+
+@lru_cache(maxsize=64)
+def _sketched(columns: tuple[str, ...]) -> bool:
+    """Whether the values of a column become a sketch, also those of one row."""
+    return any(name.startswith("distinct:") for name in columns)
 
 
 def values(stream: Stream, partials: Partials) -> dict[str, list[Scalar]]:

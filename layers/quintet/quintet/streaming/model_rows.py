@@ -36,7 +36,7 @@ class ShardBatch:
     arrived: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that takes a call for each field
 class TumblingWindow:
     """The tumbling window that an invocation is in: epoch seconds, and the state so far.
 

@@ -75,7 +75,7 @@ class MemoryWindows:
         return sorted(start for name, start in self.parts if name == model)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that takes a call for each field
 class Advanced:
     """The result for the windows: the state to return, and the counts.
 
@@ -186,7 +186,9 @@ def _gathered(
         starts, times, record = starts[used], times[used], record[used]
         entities = [entities[row] for row in np.flatnonzero(used).tolist()]
         fields = {name: column[used] for name, column in fields.items()}
-    seen = np.maximum(np.maximum.accumulate(times), greatest)
+    seen = np.maximum.accumulate(times)
+    if len(seen) and seen[0] < greatest:  # else it grows from there
+        seen = np.maximum(seen, greatest)
     _tally(counted, "records", starts)
     _tally(counted, "out_of_order", starts[times < seen])
     partials = units(
