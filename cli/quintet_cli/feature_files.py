@@ -14,8 +14,9 @@ from arro3 import core
 from arro3 import io as arro3_io
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, from_arrays, from_text, numpy_dtype, shown
+from quintet.columns import Array, Batch, numpy_dtype, shown
 from quintet.columns.names import suggestion
+from quintet.columns.tables import from_arrays, from_text
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors, column

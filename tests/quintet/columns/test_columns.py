@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quintet.columns import Batch, from_arrays, from_records, from_tensors, from_text
+from quintet.columns import Batch, from_records
+from quintet.columns.tables import from_arrays, from_text
+from quintet.columns.tensors import from_tensors
 from quintet.contract import Contract, Feature, Input, Output
 from quintet.errors import BadInput
 

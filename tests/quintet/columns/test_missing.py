@@ -18,7 +18,8 @@ from tests.kits.forms import CSV_FORMS, JSON_FORMS, contract_of, invoke, npy, oi
 from tests.kits.models import NOW
 from tests.kits.trees import trees
 
-from quintet.columns import Batch, from_arrays, from_records, from_text, merge
+from quintet.columns import Batch, from_records, merge
+from quintet.columns.tables import from_arrays, from_text
 from quintet.contract import Contract, Fallback, FallbackRule, Feature, Input, Output
 from quintet.errors import BadInput
 from quintet.features import MemoryFeatures, StoredValue, join

@@ -25,7 +25,8 @@ from quintet.protocols import kserve, oip_infer, records, sagemaker
 from quintet.protocols.http import Request
 from quintet.protocols.tensors import DATATYPES, to_bytes
 from quintet.scoring import Scores, score
-from quintet.serving import ModelRoute, predict_groups
+from quintet.serving import ModelRoute
+from quintet.serving.groups import predict_groups
 from quintet.serving.predict import predict
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tests.kits.models import SHOP
 
-from quintet.columns import from_records, from_tensors, take
+from quintet.columns import from_records, take
+from quintet.columns.tensors import from_tensors
 
 WITH_ID = replace(SHOP, id="order")
 

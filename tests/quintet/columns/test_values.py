@@ -12,7 +12,7 @@ import pytest
 from arro3 import core
 from tests.kits.forms import CSV_FORMS, JSON_FORMS, contract_of, invoke, npy, oip, parquet, seen
 
-from quintet.columns import from_arrays
+from quintet.columns.tables import from_arrays
 from quintet.contract import DType, Feature
 from quintet.errors import BadInput
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quintet.columns import Batch, from_tensors
+from quintet.columns import Batch
+from quintet.columns.tensors import from_tensors
 from quintet.contract import Contract, DType, Feature, Input
 from quintet.errors import BadInput
 

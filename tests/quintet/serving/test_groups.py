@@ -13,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.kits.models import CONTRACTS, GRAPHS, LOG, NOW, SHOP, online, shop_features
 
-from quintet.columns import Array, Batch, from_records, from_tensors, layout, merge
+from quintet.columns import Array, Batch, from_records, layout, merge
+from quintet.columns.tensors import from_tensors
 from quintet.contract import Contract
 from quintet.errors import ModelFailure, Transient
 from quintet.features import MemoryFeatures, StoredValue
 from quintet.onnx_model import OnnxModel
 from quintet.protocols import records
-from quintet.serving import ModelRoute, Prediction, RequestContext, predict_groups
+from quintet.serving import ModelRoute, Prediction, RequestContext
+from quintet.serving.groups import predict_groups
 from quintet.serving.model_cache import PublishedModel
 
 MODELS = {name: OnnxModel(CONTRACTS[name], GRAPHS[name]()) for name in ("shop", "log", "text")}

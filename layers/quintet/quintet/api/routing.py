@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import NoReturn
-from urllib.parse import unquote
 
 from quintet.errors import BadInput, MethodNotAllowed, NoSuchRoute, QuintetError
 from quintet.protocols.http import Request, Response
@@ -87,7 +86,7 @@ class Routes:
         answer = methods.get(served) or _refusal(
             MethodNotAllowed, "method", f"{' or '.join(allowed)} for {_shown(path)}", _shown(method)
         )
-        decoded = {name: unquote(value) for name, value in match.groupdict().items()}
+        decoded = {name: _decoded(value) for name, value in match.groupdict().items()}
         return Found(answer, failure, served, route, decoded, allowed, len(segments))
 
     def _unknown(self, path: str) -> Answer:
@@ -134,6 +133,15 @@ def _pattern(route: str) -> re.Pattern[str]:
     text = re.sub(r"\\\{(\w+)\\\+\\\}", r"(?P<\1>.+)", re.escape(route))
     text = text.replace(r"\{model\}", "(?P<model>[^/:]+)")
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", text))
+
+
+def _decoded(text: str) -> str:
+    """A path's part without percent signs."""
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote  # most paths have none, and it imports ipaddress
+
+    return unquote(text)
 
 
 def _shown(text: str) -> str:

@@ -21,7 +21,8 @@ import orjson
 from quintet.batch.plans import Snapshot
 from quintet.batch.requests import RunRequest
 from quintet.batch.stores import InputBucket
-from quintet.columns import from_text, is_missing
+from quintet.columns import is_missing
+from quintet.columns.tables import from_text
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput
 

@@ -17,7 +17,6 @@ from quintet.captures.plans import CapturePlan, Rows, Seal
 from quintet.columns import Array, Batch, shared
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.serving import ModelRoute, Prediction
-from quintet.serving.routing import entity_hash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,6 +139,8 @@ def beginning(
     version. `event` has the event's id and time. `entity` is the hash of the first row's entity, of
     the event without one, as 16 hexadecimal digits.
     """
+    from quintet.serving.routing import entity_hash  # most models have no rollout
+
     contract = route.model.contract
     entity: str = entities[0] if entities and entities[0] else event["event"]
     told = {**event, "model": contract.name, "version": contract.version}

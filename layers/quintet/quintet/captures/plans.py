@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -158,5 +157,7 @@ Seal = Callable[
 
 def _digest(contract: Contract) -> str:
     """The first 16 digits of the contract's SHA-256."""
+    import hashlib  # with OpenSSL: a contract without captures needs none
+
     text = orjson.dumps(to_dict(contract), option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:16]

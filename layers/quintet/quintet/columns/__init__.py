@@ -3,6 +3,8 @@
 Here values get their dtype: missing values take their default, values of another kind are refused.
 `quintet.scoring` checks ranges, categories and finiteness, once for every column, whatever its
 source.
+
+`tables` and `tensors` are imported by themselves, since a cold start for records needs neither.
 """
 
 from quintet.columns.batch import (
@@ -28,8 +30,6 @@ from quintet.columns.names import did_you_mean, near_name, suggestion
 from quintet.columns.outputs import column_names, empty_output, flat_columns, places_of
 from quintet.columns.ragged import fits, ragged, shape_text, shared, values_of
 from quintet.columns.records import from_records, json_rows
-from quintet.columns.tables import from_arrays, from_text
-from quintet.columns.tensors import check_has_rows, from_tensors
 from quintet.columns.values import cell_value
 
 __all__ = [
@@ -40,7 +40,6 @@ __all__ = [
     "Array",
     "Batch",
     "cell_value",
-    "check_has_rows",
     "column_names",
     "copied",
     "did_you_mean",
@@ -49,10 +48,7 @@ __all__ = [
     "fits",
     "flat_array",
     "flat_columns",
-    "from_arrays",
     "from_records",
-    "from_tensors",
-    "from_text",
     "id_of",
     "is_missing",
     "json_rows",

@@ -10,7 +10,8 @@ import numpy as np
 from arro3 import core
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, from_arrays, from_records, numpy_dtype
+from quintet.columns import Array, Batch, from_records, numpy_dtype
+from quintet.columns.tables import from_arrays
 from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.formats.quarantined import Original

@@ -21,7 +21,8 @@ import numpy as np
 import orjson
 from arro3 import core
 
-from quintet.columns import Array, Batch, from_records, from_text, merge
+from quintet.columns import Array, Batch, from_records, merge
+from quintet.columns.tables import from_text
 from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
 from quintet.formats import strict_json

@@ -19,7 +19,8 @@ from quintet.jobs.routing import route_of
 from quintet.jobs.store import MAX_INPUT_BYTES
 from quintet.protocols.http import Request, Response
 from quintet.protocols.registry import Asked, WireProtocol, protocol
-from quintet.serving import ModelRoute, Prediction, Steps, predict_groups
+from quintet.serving import ModelRoute, Prediction, Steps
+from quintet.serving.groups import predict_groups
 from quintet.serving.model_cache import ModelCache, PublishedModel
 from quintet.serving.predict import predict
 from quintet.serving.prediction import in_caller_order

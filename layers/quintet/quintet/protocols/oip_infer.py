@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from quintet.columns import Array, Batch, check_has_rows, from_tensors
+from quintet.columns import Array, Batch
+from quintet.columns.tensors import check_has_rows, from_tensors
 from quintet.contract import Contract
 from quintet.errors import BadInput, json_kind, shown
 from quintet.formats.strict_json import members

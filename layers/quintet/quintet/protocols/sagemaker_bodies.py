@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from quintet.columns import Array, Batch, from_arrays, from_records, from_text
+from quintet.columns import Array, Batch, from_records
+from quintet.columns.tables import from_arrays, from_text
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput, Refusal, UnsupportedMedia, json_kind
 from quintet.formats import strict_json

@@ -1,7 +1,6 @@
 """Serving predictions on every path: the pipeline, the caches, the model cache, golden vectors."""
 
 from quintet.serving.caches import PredictionCache
-from quintet.serving.groups import predict_groups
 from quintet.serving.predict import ModelStats, Online, RequestContext, Steps
 from quintet.serving.prediction import ModelRoute, Prediction
 
@@ -13,5 +12,4 @@ __all__ = [
     "PredictionCache",
     "RequestContext",
     "Steps",
-    "predict_groups",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -84,6 +83,8 @@ class PredictionCache:
         subject: tuple[object, ...], columns: dict[str, Array], masks: Sequence[Array]
     ) -> bytes:
         """A digest of a batch: its subject (model, version, outputs), columns and row masks."""
+        import hashlib  # with OpenSSL: few models cache
+
         digest = hashlib.blake2b(repr(subject).encode(), digest_size=20)
         for name in sorted(columns):
             column = columns[name]

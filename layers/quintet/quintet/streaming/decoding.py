@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import ID_KIND, Batch, from_records, from_tensors, id_of, merge, positions
+from quintet.columns import ID_KIND, Batch, from_records, id_of, merge, positions
+from quintet.columns.tensors import from_tensors
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge, json_kind, shown
 from quintet.formats import strict_json
