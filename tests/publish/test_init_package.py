@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +197,15 @@ def test_names() -> None:
 )
 def test_personal_data_is_known_by_name_and_values(name: str, values: list[Any], why: str) -> None:
     assert sensitive(name, values) == why
+
+
+def test_the_request_has_names_as_the_sample_writes_them(tmp_path: Path) -> None:
+    case = by_hand.opset13()
+    names = ["Größe", "温度", "c", "d", "e", "f"]
+    records = [dict(zip(names, record.values(), strict=True)) for record in case.records]
+    graph, sample = replace(case, records=records).write(tmp_path)
+    assert sample is not None
+    ticks = itertools.count()
+    draft = propose(graph, read_sample(sample), sample=sample, clock=lambda: next(ticks) / 1000)
+    write_package(draft, tmp_path / "package")
+    assert '{"records": [{"Größe": ' in (tmp_path / "package/request.json").read_text("utf-8")

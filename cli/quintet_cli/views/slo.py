@@ -27,8 +27,9 @@ def slo_table(found: Budgets) -> Table:
 def legend() -> str:
     """What the table's columns mean."""
     return (
-        f"counts and budgets of {DAYS} days; by window, the burn: 1 spends the budget exactly, "
-        f"- is a window of fewer than {LEAST} requests"
+        f"counts and budgets of {DAYS} days; left: the part of the budget for failed or slow "
+        "requests that is not spent; in the windows, the rate of spending: at 1 the budget "
+        f"ends with its days; -: fewer than {LEAST} requests"
     )
 
 

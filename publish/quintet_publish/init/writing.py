@@ -53,7 +53,7 @@ def _write_all(draft: Draft, golden: Golden, folder: Path) -> None:
     write_golden(folder, contract, golden)
     if draft.training is not None:
         copy_sample(draft.training, folder / draft.contract["training_data"])
-    record = json.dumps({"records": [record_of(contract, golden)]})
+    record = json.dumps({"records": [record_of(contract, golden)]}, ensure_ascii=False)
     _write(folder / REQUEST, f"{record}\n")
     _write(folder / "README.md", _readme(draft))
     _write(folder / "train.py", _TRAIN)
