@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.hostile.cases import KINDS, Case, Kind, drawn, write
 from tests.hostile.files import FILES
 from tests.hostile.graphs import GRAPHS
 from tests.hostile.known import KNOWN
+from tests.kits.aws import ROOT
 from tests.kits.packages import package
 
 from quintet_publish.problems import PackageError
@@ -32,6 +34,14 @@ def test_a_published_defect_is_refused_or_contained(defect: str) -> None:
     found = examine(Case(defect, "quick"))
     assert found.wrong == "", found.reason
     assert found.end != "accepted"
+
+
+def test_the_page_names_every_published_defect_and_no_other() -> None:
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    section = text.partition("## Published defects")[2].partition("\n## ")[0]
+    issues = re.findall(r"\b\d{5}\b", re.sub(r"CVE-\d+-\d+", "", section))
+    named = {*re.findall(r"CVE-\d+-\d+", section), *(f"onnxruntime #{one}" for one in issues)}
+    assert named == set(KNOWN)
 
 
 def test_a_campaign_draws_every_kind_and_the_same_from_a_seed(tmp_path: Path) -> None:
