@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
+from rich.console import Console
+from rich.progress import Progress
 from tests.simulation.campaign import SCENARIOS, Outcome, Totals, run, shrunk
 
 #: how often each fault must happen in how many seeds, and from how many on that is checked
@@ -38,8 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seeds = range(asked.first, asked.first + asked.seeds)
     chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
     totals = Totals()
-    with ProcessPoolExecutor(asked.processes) as pool:
-        for found in pool.map(partial(campaign, only=asked.scenario), chunks):
+    with (
+        ProcessPoolExecutor(asked.processes) as pool,
+        Progress(console=Console(stderr=True), transient=True) as progress,
+    ):
+        founds = pool.map(partial(campaign, only=asked.scenario), chunks)
+        for found in progress.track(founds, total=len(chunks), description="seeds"):
             totals.merge(found)
     _table(totals)
     problems = totals.missed() if len(seeds) >= len(SCENARIOS) * 100 else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import uuid
 from collections import Counter
@@ -20,6 +21,7 @@ from tests.simulation.scenarios.jobs import Jobs
 from tests.simulation.scenarios.rollouts import Rollouts
 from tests.simulation.scenarios.stream import Stream
 
+from quintet import coldstart
 from quintet.batch import executions, reports
 
 __all__ = [
@@ -183,6 +185,8 @@ def one_source(seed: int) -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(random.setstate, state)
         stack.enter_context(patch.object(uuid, "uuid4", new_id))
+        # what a cold start freezes is never collected: here that would be whole worlds
+        stack.enter_context(patch.object(coldstart, "started", gc.enable))
         for module in POOLED:
             stack.enter_context(patch.object(module, "ThreadPoolExecutor", InTurn))
         yield
