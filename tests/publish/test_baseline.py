@@ -183,7 +183,7 @@ def test_training_data_has_the_contracts_decimal_separator() -> None:
         ("t.csv", b"number,flag\n1,true\n", "t.csv: expected a column for every feature, colour "),
         ("t.csv", b"number,flag,colour\n1\n", "t.csv: line 2: expected 3 cells, got 1"),
         ("t.csv", b"number,flag,colour\nx,1,red\n", "t.csv: number: expected float32, got 'x'"),
-        ("t.csv", b"\xff", "t.csv: cannot be read (UnicodeDecodeError)"),
+        ("t.csv", b"\xff", "t.csv: expected text in UTF-8; "),
         ("t.csv", b"", "t.csv: expected a column for every feature, number has none"),
     ],
 )
