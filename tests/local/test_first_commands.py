@@ -114,7 +114,7 @@ def test_a_mistyped_model_is_named_before_a_file_is_sent(
 
 
 def test_rollback_makes_the_version_before_live(local: LocalAws) -> None:
-    with pytest.raises(Conflict, match="only 1 was"):
+    with pytest.raises(Conflict, match="got only version 1"):
         quintet(local, "rollback", MODEL)
     quintet(local, "promote", MODEL, 2)
     assert quintet(local, "rollback", MODEL, "--reason", "too high").startswith(

@@ -87,6 +87,7 @@ def _rewrite(path: Path, before: str, after: str) -> None:
 
 
 def test_a_model_is_published_and_its_versions_change(run: Run, package: Path) -> None:
+    assert not run("golden", package, state=False)["written"]
     checked = run("check", package, state=False)
     published = run("publish", package)
     assert (published["digest"], published["live"]) == (checked["digest"], 1)
