@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from tests.kits.batch import CONTRACT, publish
+from tests.kits.local_aws import eventually
 from tests.kits.models import NOW
 from tests.kits.recommending import show_run
 from tests.kits.registries import registry_on
@@ -59,6 +60,14 @@ def _executions(aws: Aws) -> StateMachineExecutions:
         name=aws.name, definition=json.dumps(WAITS), roleArn="arn:aws:iam::123456789012:role/r"
     )
     return StateMachineExecutions(aws.signed("states"), machine["stateMachineArn"])
+
+
+def _stop(port: Any) -> Any:
+    """Stop an execution, and wait until it has: Step Functions answers before."""
+    try:
+        return port.stop("old", "why")
+    finally:
+        eventually(lambda: port.look("old").status == "ABORTED")
 
 
 def _execution(port: Any, name: str) -> Any:
@@ -174,7 +183,7 @@ BATCH_PAIRS = {
         calls={
             "start": lambda p: p.start("new", {"a": 1}),
             "look": lambda p: [p.look("old"), p.look("none")],
-            "stop": lambda p: p.stop("old", "why"),
+            "stop": _stop,
         },
         before=lambda p: p.start("old", {"a": 1}),
         state=lambda p, aws: [_execution(p, "old"), _execution(p, "new")],
