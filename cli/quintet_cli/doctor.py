@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -22,8 +22,9 @@ from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import drop_file
 from quintet_cli.stacks import explained
 from quintet_cli.stage import Stage, StageError
-from quintet_publish.publisher import Publisher
-from quintet_publish.release import prepare
+
+if TYPE_CHECKING:
+    from quintet_publish.publisher import Publisher
 
 __all__ = ["CHECKS", "MODEL", "Doctor", "Finding", "report"]
 
@@ -109,6 +110,8 @@ class Doctor:
             contract = copy / "model.yaml"
             name = f"name: {self._package.name}\n"
             contract.write_text(contract.read_text().replace(name, f"name: {MODEL}\n", 1))
+            from quintet_publish.release import prepare  # with onnx, which no help needs
+
             release = prepare(copy, lambda *_: None)
         published = self._publisher.publish(release, self._began.strftime("%Y-%m-%dT%H:%M:%SZ"))
         return f"{MODEL} version {release.contract.version}, live {published.live}"

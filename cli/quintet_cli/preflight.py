@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quintet_cli.quotas import Account, account_of, judge
@@ -51,6 +50,8 @@ def check(
     _check_name(stage, stack)
     values = _values(stage, template, settings)
     _check_stack(stage, stack)
+    import boto3  # no help of a command needs it
+
     found = judge(values, account_of(boto3.client, stack) if account is None else account)
     if found.refusals:
         raise StageError("\n".join(found.refusals), command=f"make deploy STAGE={stage}")
@@ -106,6 +107,8 @@ def _values(stage: str, template: Path, settings: Mapping[str, Any]) -> dict[str
 
 
 def _check_stack(stage: str, stack: str) -> None:
+    import boto3
+
     try:
         found: Any = boto3.client("cloudformation").describe_stacks(StackName=stack)
     except (BotoCoreError, ClientError) as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from quintet.aws.artifacts import Artifacts
 from quintet.aws.registry import Registry
 from quintet.aws.rollouts import Rollouts
 from quintet.columns import near_name
@@ -13,6 +13,9 @@ from quintet.contract import Contract
 from quintet.errors import NotFound, Refusal
 from quintet.serving.routes import Route
 from quintet_cli.stage import Stage
+
+if TYPE_CHECKING:
+    from quintet.aws.artifacts import Artifacts
 
 __all__ = [
     "Unpublished",
@@ -38,6 +41,8 @@ def rollouts_of(stage: Stage) -> Rollouts:
 
 def artifacts_of(stage: Stage) -> Artifacts:
     """Return the store of published versions."""
+    from quintet.aws.artifacts import Artifacts  # with onnxruntime
+
     return Artifacts(stage.signed("s3"), stage.outputs["RegistryBucketName"])
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -73,6 +72,8 @@ def stack_outputs(stack: str) -> dict[str, str]:
         NoStage: it does not exist.
         StageError: it is another application's, or cannot be read.
     """
+    import boto3  # no help of a command needs it
+
     try:
         client = boto3.client("cloudformation")
         found: Any = client.describe_stacks(StackName=stack)["Stacks"][0]
@@ -151,6 +152,8 @@ def _refused(error: ClientError) -> StageError | None:
 
 def _not_there(stack: str) -> NoStage:
     stage = stack.removeprefix("quintet-")
+    import boto3
+
     region = boto3.Session().region_name
     text = (
         f"there is no stack {stack} in {region} of {_place()}; if it was made, it is in another "

@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
-
 from quintet.aws.client import ATTEMPTS, AwsClient
 from quintet.aws.signing import Credentials
 from quintet_cli.stacks import (
@@ -105,6 +102,8 @@ class Stage:
 
     @cached_property
     def _session(self) -> Any:
+        import boto3  # no help of a command needs it
+
         if not self._is_local:
             return boto3.Session()
         return boto3.Session("test", "test", region_name=REGION)
@@ -135,6 +134,8 @@ class Stage:
         """Return a boto3 client of the stage's service."""
         if not self._is_local:
             return self._session.client(service)
+        from botocore.config import Config
+
         direct = Config(proxies={})
         return self._session.client(service, endpoint_url=self.endpoint_url, config=direct)
 

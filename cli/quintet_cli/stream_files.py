@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import orjson
 
-from quintet.aws.contracts import Described
 from quintet.aws.stream_sender import RECORD_BYTES, size_of
 from quintet.columns import cell_value, key_of, shown
 from quintet.columns.values import comma_value
@@ -26,7 +25,6 @@ from quintet.formats.csv_rows import csv_rows, delimiter_of
 from quintet.formats.strict_json import parse
 from quintet.streaming.decoding import decode
 from quintet.streaming.model_rows import ShardBatch
-from quintet_publish.kit import read_table
 from quintet_publish.text_files import read_text
 
 __all__ = ["Line", "Packer", "check_sizes", "read_lines", "read_records"]
@@ -198,6 +196,8 @@ def _refusals(
         data=[orjson.dumps(_envelope(contract.name, record)) for record in records],
         arrived=np.full(count, arrival),
     )
+    from quintet.aws.contracts import Described  # with onnxruntime, as what follows in this file
+
     decoded = decode(shard_batch, lambda _: Described(contract, ""))
     refusals = [
         reason._replace(row=item.record) for item in decoded.undecodable for reason in item.reasons
@@ -265,6 +265,8 @@ _INTEGER, _FLOAT = Feature(name="", dtype="int64"), Feature(name="", dtype="floa
 
 def _parquet(path: Path, contract: Contract | None) -> Numbered:
     with arrow_errors(path.name, "Parquet"):
+        from quintet_publish.kit import read_table
+
         columns = read_table(path)
     plain = {name: values.tolist() for name, values in columns.items()}
     for number, row in enumerate(zip(*plain.values(), strict=True), 1):

@@ -11,15 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import yaml
-from samtranslator.model.exceptions import InvalidDocumentException
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
-from samtranslator.utils.py27hash_fix import (
-    to_py27_compatible_template,
-    undo_mark_unicode_str_in_template,
-)
 from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 from quintet_local.names import REGION
@@ -80,11 +72,7 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> Template:
         values = parameters(source, {**configured, **(overrides or {})})
     except ParameterError as error:
         raise TemplateError(str(error)) from error
-    try:
-        expanded = _expand(source, values)
-    except InvalidDocumentException as error:
-        causes = "; ".join(cause.message for cause in error.causes)
-        raise TemplateError(f"{path}: {causes}") from error
+    expanded = _expand(path, source, values)
     return Template(
         path=path.resolve(),
         source=read(path),  # the translator modifies its input
@@ -141,7 +129,14 @@ def _samconfig(path: Path) -> dict[str, str]:
     return dict(text.partition("=")[::2] for text in overrides)
 
 
-def _expand(source: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+def _expand(path: Path, source: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    # half a second of imports, which commands that only read a template do without
+    import boto3
+    from samtranslator.model.exceptions import InvalidDocumentException
+    from samtranslator.parser.parser import Parser
+    from samtranslator.translator.translator import Translator
+    from samtranslator.utils import py27hash_fix
+
     for resource in source["Resources"].values():
         properties = resource.get("Properties") or {}
         for name in _PATH_PROPERTIES:
@@ -149,10 +144,14 @@ def _expand(source: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
             if isinstance(value, str) and not value.startswith("s3://"):
                 properties[name] = f"s3://{_BUCKET}/{os.path.normpath(value)}"
     values: dict[str, Any] = dict(given)
-    to_py27_compatible_template(source, values)
+    py27hash_fix.to_py27_compatible_template(source, values)
     # its feature toggles are read from AWS; each failed look-up here would be a warning
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     translator = Translator(None, Parser(), boto_session=boto3.Session(region_name=REGION))
-    expanded = translator.translate(source, values, get_managed_policy_map=dict)
-    result: dict[str, Any] = undo_mark_unicode_str_in_template(expanded)
+    try:
+        expanded = translator.translate(source, values, get_managed_policy_map=dict)
+    except InvalidDocumentException as error:
+        causes = "; ".join(cause.message for cause in error.causes)
+        raise TemplateError(f"{path}: {causes}") from error
+    result: dict[str, Any] = py27hash_fix.undo_mark_unicode_str_in_template(expanded)
     return result

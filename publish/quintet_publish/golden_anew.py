@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from quintet.contract import Contract, from_dict
 from quintet.manifest import GRAPH, sha256
 from quintet_publish.child import Limits, run_child
+from quintet_publish.golden_changes import Anew, OutputChange
 from quintet_publish.golden_files import GOLDEN_BYTES
 from quintet_publish.load_check import load_check
 from quintet_publish.model_yaml import MAX_BYTES
@@ -19,44 +20,10 @@ from quintet_publish.safety import CAPS
 from quintet_publish.tolerance import noise_warning
 from quintet_publish.weights import split
 
-__all__ = ["Anew", "OutputChange", "golden_anew", "write_golden_file"]
+__all__ = ["golden_anew", "write_golden_file"]
 
 LIMITS = Limits(memory=4_000_000_000, cpu_seconds=300, seconds=600)
 MOST_BYTES = {CONTRACT: MAX_BYTES, GRAPH: CAPS.bytes, **GOLDEN_BYTES}
-
-
-@dataclass(frozen=True, slots=True)
-class OutputChange:
-    """How an output changes: in how many of the rows, and in the row that changes most.
-
-    `apart` is the difference of two numbers. Without earlier outputs `row` is 0, `before` None.
-    """
-
-    output: str
-    rows: int
-    row: int
-    before: str | None
-    now: str
-    apart: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Anew:
-    """Golden rows, and what the graph gives for them.
-
-    `content` is the new content of `file`; None if the expected outputs agree with the graph.
-    `unread` says why there are no earlier outputs to compare with, `warning` why the new ones may
-    not hold on another processor. `sources` are the SHA-256 of the files that were read.
-    """
-
-    file: str
-    rows: int
-    tolerance: float
-    changes: tuple[OutputChange, ...]
-    content: bytes | None
-    unread: str
-    sources: dict[str, str]
-    warning: str = ""
 
 
 def golden_anew(folder: Path, limits: Limits = LIMITS) -> Anew:

@@ -18,8 +18,9 @@ from quintet_publish.problems import MAX_PROBLEMS, PackageError, Problem
 from quintet_publish.rules import check_contract
 from quintet_publish.rules.terms import Path
 
-__all__ = ["MAX_BYTES", "contract_schema", "read_contract"]
+__all__ = ["CONTRACT", "MAX_BYTES", "contract_schema", "read_contract"]
 
+CONTRACT = "model.yaml"
 MAX_BYTES = 1_000_000
 MAX_NODES = 60_000  # two thousand features, each with all its fields
 MAX_DEPTH = 20

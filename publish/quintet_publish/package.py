@@ -12,14 +12,13 @@ from quintet.contract import Contract
 from quintet.manifest import GRAPH, digest_of, sha256
 from quintet.serving.golden import Golden
 from quintet_publish.golden_files import GOLDEN_BYTES, golden_name, read_golden
-from quintet_publish.model_yaml import MAX_BYTES, read_contract
+from quintet_publish.model_yaml import CONTRACT, MAX_BYTES, read_contract
 from quintet_publish.problems import PackageError, Problem
 from quintet_publish.safety import CAPS
 from quintet_publish.training_data import SUFFIXES
 
 __all__ = ["CONTRACT", "Package", "read_file", "read_package"]
 
-CONTRACT = "model.yaml"
 HINTS = {
     "golden.json": "fewer rows will do, or arrays in golden.npz",
     "golden.npz": "fewer rows will do",

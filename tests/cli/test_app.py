@@ -41,17 +41,28 @@ def test_a_command_answers_to_its_former_name(old: tuple[str, ...], new: tuple[s
     assert f"`quintet {' '.join(old)}`" in page
 
 
-def test_help_loads_no_command_and_nothing_large() -> None:
+def modules_after(code: str) -> set[str]:
+    """The modules that a process has loaded once it has run some lines."""
     told_at_exit = "import sys, atexit; atexit.register(lambda: print(*sys.modules, sep='\\n'))"
-    run = f"{told_at_exit}; sys.argv = ['quintet', '--help']; from quintet_cli.app import main"
-    ran = subprocess.run(
-        [sys.executable, "-c", f"{run}; main()"], capture_output=True, text=True, check=True
-    )
-    modules = set(ran.stdout.splitlines())
+    run = [sys.executable, "-c", f"{told_at_exit}\n{code}"]
+    return set(subprocess.run(run, capture_output=True, text=True, check=True).stdout.split("\n"))
+
+
+def test_help_loads_no_command_and_nothing_large() -> None:
+    help_of_all = "sys.argv = ['quintet', '--help']; from quintet_cli.app import main; main()"
+    modules = modules_after(help_of_all)
     assert "quintet_cli.app" in modules
     large = {"boto3", "botocore", "moto", "numpy", "onnx", "onnxruntime", "orjson", "yaml"}
     assert modules & large == set()
     assert not [name for name in modules if name.startswith("quintet_cli.commands")]
+
+
+def test_no_command_loads_for_its_help_what_only_its_work_needs() -> None:
+    names = {f"quintet_cli.commands.{module}" for module, _ in COMMANDS.values()}
+    modules = modules_after("\n".join(f"import {name}" for name in sorted(names)))
+    assert names <= modules
+    slow = {"boto3", "moto", "onnx", "onnxruntime", "samtranslator.translator"}
+    assert modules & slow == set()
 
 
 def aws_error(code: str) -> ClientError:

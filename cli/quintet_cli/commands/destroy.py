@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -45,6 +44,8 @@ def destroy(
 
 
 def _destroy(stage: str, yes: bool) -> Destroyed:
+    import boto3  # no help of a command needs it
+
     session = boto3.Session()
     destroyer = Destroyer(session.client, stage, _say)
     _say(_where(session))

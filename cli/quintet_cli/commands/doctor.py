@@ -8,7 +8,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-import boto3
 import typer
 
 from quintet_cli.commands.publish import publisher_of
@@ -81,6 +80,8 @@ def _before(stage: str, state: Path) -> Iterator[Finding]:
     checks = [machine_checks(Path(), state, runs_here=runs_here, builds=not local)]
     if not local:
         template = project_folder() / "template.yaml"
+        import boto3  # no help of a command needs it
+
         checks.append(stage_checks(boto3.Session().client, stage, template))
     for found in chain.from_iterable(checks):
         _say(found)

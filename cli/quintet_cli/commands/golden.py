@@ -14,7 +14,7 @@ from rich.table import Table
 from quintet_cli.results import prints
 from quintet_cli.stacks import AGAIN, StageError
 from quintet_cli.terminal import Console
-from quintet_publish.golden_anew import Anew, OutputChange, golden_anew, write_golden_file
+from quintet_publish.golden_changes import Anew, OutputChange
 
 __all__ = ["GoldenView", "register"]
 
@@ -48,6 +48,9 @@ def golden(
     After a changed graph: shows what changes by how much, asks, then replaces the file. The rows
     stay as they are.
     """
+    # with onnx and onnxruntime, which no help needs
+    from quintet_publish.golden_anew import golden_anew, write_golden_file
+
     found = golden_anew(folder)
     if found.content is None:
         console.print(f"{found.file}: the {found.rows} rows agree with model.onnx; nothing to do")

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -21,13 +21,12 @@ from quintet_cli.stacks import NoStage
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.init import guesses_view
-from quintet_publish.init.draft import Draft
 from quintet_publish.init.names import model_name
-from quintet_publish.init.proposal import propose
-from quintet_publish.init.table import read_sample
-from quintet_publish.init.writing import REQUEST, write_package
 from quintet_publish.new_folder import check_new
 from quintet_publish.problems import Ambiguous, PackageError, Problem
+
+if TYPE_CHECKING:
+    from quintet_publish.init.draft import Draft
 
 __all__ = ["Initialised", "register"]
 
@@ -98,6 +97,11 @@ def init(
     Runs the graph on the sample, proposes every field of model.yaml with its reason, and checks
     the package as `publish` does. Nothing is overwritten.
     """
+    # with onnx and onnxruntime, which no help needs
+    from quintet_publish.init.proposal import propose
+    from quintet_publish.init.table import read_sample
+    from quintet_publish.init.writing import write_package
+
     title = name or model_name(graph.stem)
     if not NAME.fullmatch(title):
         raise BadInput.of("--name", "a lower-case letter, then letters, digits, _ or -", title)
@@ -167,6 +171,8 @@ def _review(draft: Draft) -> None:
 
 def _told(draft: Draft, folder: Path) -> Initialised:
     """Print what was guessed, what is missing, and what to do next."""
+    from quintet_publish.init.writing import REQUEST
+
     name = draft.contract["name"]
     found = Initialised(
         package=str(folder),

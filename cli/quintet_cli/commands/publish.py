@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,11 +25,12 @@ from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
 from quintet_cli.views.times import shown_time
 from quintet_publish.aws_registry import AwsRegistry
-from quintet_publish.model_yaml import contract_schema
-from quintet_publish.package import CONTRACT
-from quintet_publish.publisher import Publisher
+from quintet_publish.model_yaml import CONTRACT, contract_schema
 from quintet_publish.registry import Listed
-from quintet_publish.release import Release, prepare
+
+if TYPE_CHECKING:  # with onnx and onnxruntime, which no help needs
+    from quintet_publish.publisher import Publisher
+    from quintet_publish.release import Release
 
 __all__ = ["aws_errors", "moment", "publisher_of", "register"]
 
@@ -65,7 +66,7 @@ def publish(
         raise BadInput.of("--bump", "the local stage; set `version` in model.yaml yourself", stage)
     opened = Stage.open(stage, state)
     publisher = publisher_of(opened)
-    release = prepare(folder, _tick, _warn)
+    release = _prepared(folder)
     with aws_errors():
         if bump:
             release = _bumped(folder, release, publisher)
@@ -101,6 +102,13 @@ def publish(
     }
 
 
+def _prepared(folder: Path) -> Release:
+    """Check a package, and print what was checked."""
+    from quintet_publish.release import prepare
+
+    return prepare(folder, _tick, _warn)
+
+
 def _bumped(folder: Path, release: Release, publisher: Publisher) -> Release:
     """Return the release under a free number, which model.yaml then holds too."""
     numbered = publisher.numbered(release)
@@ -114,7 +122,7 @@ def _bumped(folder: Path, release: Release, publisher: Publisher) -> Release:
 @prints(PackageView)
 def check(folder: Folder) -> PackageView:
     """Run the checks of `publish` on a model package, without a stage."""
-    release = prepare(folder, _tick, _warn)
+    release = _prepared(folder)
     console.print(f"  digest {release.digest}")
     return {
         "name": release.contract.name,
@@ -175,6 +183,8 @@ def schema() -> dict[str, Any]:
 
 def publisher_of(stage: Stage) -> Publisher:
     """Return the writer of a stage's registry."""
+    from quintet_publish.publisher import Publisher
+
     registry = AwsRegistry(
         stage.client("s3"),
         stage.client("dynamodb"),

@@ -21,7 +21,7 @@ from quintet_cli.sizing.plan import Load, Size, Strategy, size_of
 from quintet_cli.stage import CONFIG, DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.size import size_view
-from quintet_publish.package import CONTRACT
+from quintet_publish.model_yaml import CONTRACT
 
 __all__ = ["Sized", "register"]
 

@@ -19,7 +19,6 @@ from quintet_cli.project import project_folder
 from quintet_cli.registry import artifacts_of, route_of
 from quintet_cli.sizing.curves import Measured
 from quintet_cli.stage import Stage
-from quintet_publish.release import prepare
 
 __all__ = ["QUOTAS", "Subject", "measure", "of_package", "of_stage"]
 
@@ -44,6 +43,8 @@ def of_package(folder: Path) -> Subject:
     Raises:
         PackageError: it cannot be published.
     """
+    from quintet_publish.release import prepare  # with onnx and onnxruntime
+
     release = prepare(folder, lambda *_: None)
     return Subject(release.contract, release.golden, release.files[GRAPH])
 
