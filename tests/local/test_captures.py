@@ -81,7 +81,7 @@ def bucket(local: LocalAws) -> CaptureBucket:
 
 def post(local: LocalAws, body: Any, **headers: str) -> urllib3.BaseHTTPResponse:
     url = f"{local.api_url}/models/log/predict"
-    return urllib3.request("POST", url, json=body, headers=headers)
+    return urllib3.request("POST", url, json=body, headers=headers, timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,9 @@ def test_captures_are_what_was_served(
 
 
 def _health(local: LocalAws) -> dict[str, Any]:
-    found: dict[str, Any] = urllib3.request("GET", f"{local.endpoint_url}/_quintet/health").json()
+    found: dict[str, Any] = urllib3.request(
+        "GET", f"{local.endpoint_url}/_quintet/health", timeout=30
+    ).json()
     return found
 
 
@@ -252,7 +254,7 @@ def recommended(local: LocalAws) -> list[dict[str, Any]]:
 
     def asked(number: int) -> bool:
         url = f"{local.api_url}/models/ranker/recommendations/u{number % USERS}"
-        answer = urllib3.request("POST", url, json={"items": [number % 5 + 1]})
+        answer = urllib3.request("POST", url, json={"items": [number % 5 + 1]}, timeout=30)
         assert answer.status in (200, 503), answer.data  # the model may not load at first
         found.extend([answer.json()] if answer.status == 200 else [])
         return answer.status == 200
@@ -294,7 +296,7 @@ def test_impressions_are_the_answers_and_their_feedback_counts_once(
     }
 
     def sent(body: Any) -> bool:
-        answer = urllib3.request("POST", f"{local.api_url}/feedback", json=body)
+        answer = urllib3.request("POST", f"{local.api_url}/feedback", json=body, timeout=30)
         assert answer.status in (200, 503), answer.data
         return answer.status == 200
 

@@ -266,6 +266,7 @@ def _job(local_aws: LocalAws, record: dict[str, Any]) -> str:
         f"{local_aws.api_url}/models/{MODEL}/predict",
         json={"records": [record]},
         headers={"Prefer": "respond-async"},
+        timeout=30,
     )
     assert answer.status == 202, answer.data
     return str(answer.headers["Location"].rpartition("/")[2])

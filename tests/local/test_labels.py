@@ -28,7 +28,7 @@ def quintet(local: LocalAws, *words: str) -> Result:
 
 
 def post(local: LocalAws, path: str, body: Any) -> urllib3.BaseHTTPResponse:
-    return urllib3.request("POST", f"{local.api_url}{path}", json=body)
+    return urllib3.request("POST", f"{local.api_url}{path}", json=body, timeout=30)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ class Api:
         """An answer; names of headers have _ for -."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         url = f"{self.local.api_url}{path}"
-        return urllib3.request(method, url, body=body, headers=named, retries=False)
+        return urllib3.request(method, url, body=body, headers=named, retries=False, timeout=30)
 
     def document(self, path: str) -> dict[str, Any]:
         """A document that the API serves."""

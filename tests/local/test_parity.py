@@ -93,6 +93,7 @@ def test_over_http(local_aws: LocalAws, golden: dict[str, Any], name: str) -> No
         "POST",
         f"{local_aws.api_url}/models/{name}/predict",
         json={"records": records(contract, vectors)},
+        timeout=30,
     )
     assert response.status == 200, response.data
     predictions = response.json()["predictions"]

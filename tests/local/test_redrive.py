@@ -149,7 +149,7 @@ def test_a_run_that_is_stopped_and_redriven_comes_to_what_it_would_have(
 def asked(local: LocalAws, method: str, path: str, body: Any = None) -> dict[str, Any]:
     """What the API answers; a busy machine's 503 is asked again, as its header says."""
     again = Retry(total=5, status_forcelist=[503], allowed_methods=None, backoff_factor=0.2)
-    answer = urllib3.request(method, f"{local.api_url}{path}", json=body, retries=again)
+    answer = urllib3.request(method, f"{local.api_url}{path}", json=body, retries=again, timeout=30)
     assert answer.status < 300, answer.data
     found: dict[str, Any] = answer.json()
     return found

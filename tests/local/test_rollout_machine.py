@@ -81,7 +81,7 @@ def ask(local: LocalAws, rows: int) -> urllib3.BaseHTTPResponse:
     """The answer to a request of rows of new entities."""
     records = [{"who": f"w{next(_entities)}", "x": 1 + n % 100} for n in range(rows)]
     url = f"{local.api_url}/models/{NAME}/predict"
-    return urllib3.request("POST", url, json={"records": records})
+    return urllib3.request("POST", url, json={"records": records}, timeout=30)
 
 
 def served(local: LocalAws) -> set[int]:

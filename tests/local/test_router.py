@@ -96,7 +96,7 @@ def versions_of_job(local: LocalAws) -> list[int] | None:
     job = ask(local, Prefer="respond-async").json()["id"]
 
     def done() -> Any:
-        found = urllib3.request("GET", f"{local.api_url}/jobs/{job}").json()
+        found = urllib3.request("GET", f"{local.api_url}/jobs/{job}", timeout=30).json()
         return found if found["state"] == "DONE" else None
 
     result = eventually(done)["result"]["body"]
@@ -121,7 +121,7 @@ def check_stream(local: LocalAws) -> None:
 
     def scored() -> Any:
         found = [
-            urllib3.request("GET", f"{local.api_url}/scores/{NAME}/{meter}").json()
+            urllib3.request("GET", f"{local.api_url}/scores/{NAME}/{meter}", timeout=30).json()
             for meter in METERS
         ]
         return found if all("version" in one for one in found) else None

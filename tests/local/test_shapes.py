@@ -41,7 +41,9 @@ def local(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Loca
 def ask(local: LocalAws, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
     method = "GET" if body is None else "POST"
     data = None if body is None else json.dumps(body)
-    found = urllib3.request(method, f"{local.api_url}{path}", body=data, headers=headers)
+    found = urllib3.request(
+        method, f"{local.api_url}{path}", body=data, headers=headers, timeout=30
+    )
     return found.status, json.loads(found.data)
 
 

@@ -42,7 +42,7 @@ def test_what_was_served_is_compared_with_what_was_loaded(
     )
     rows = [{"customer": f"skew-{number}", "amount": 10} for number in (1, 1, 2, 3)]
     url = f"{local.api_url}/models/skewed/predict"
-    answer = urllib3.request("POST", url, json={"records": rows})
+    answer = urllib3.request("POST", url, json={"records": rows}, timeout=30)
     assert answer.status == 200, answer.data
 
     def captured() -> dict[str, Any] | None:

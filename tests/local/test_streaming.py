@@ -159,7 +159,7 @@ def test_a_burst_on_the_stream_changes_the_online_score(local: LocalAws, tmp_pat
 
     def score() -> float:
         answer = urllib3.request(
-            "POST", f"{local.api_url}/models/fraud/predict", json={"records": [asked]}
+            "POST", f"{local.api_url}/models/fraud/predict", json={"records": [asked]}, timeout=30
         ).json()["predictions"][0]
         assert not answer.get("fallback")
         return float(answer["probabilities"]["cancelled"])

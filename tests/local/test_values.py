@@ -103,7 +103,9 @@ def ask(local: LocalAws, path: str, body: Any, **headers: str) -> Any:
         "Content-Type": "application/json",
         **{k.replace("_", "-"): v for k, v in headers.items()},
     }
-    response = urllib3.request("POST", f"{local.api_url}{path}", body=raw, headers=given)
+    response = urllib3.request(
+        "POST", f"{local.api_url}{path}", body=raw, headers=given, timeout=30
+    )
     assert response.status in (200, 202), response.data
     return response.json()
 
@@ -125,7 +127,7 @@ def test_as_records_and_as_a_job(local: LocalAws, absent: bool) -> None:
     job = ask(local, "/models/gaps/predict", body, Prefer="respond-async")["id"]
 
     def settled() -> Any:
-        state = urllib3.request("GET", f"{local.api_url}/jobs/{job}").json()
+        state = urllib3.request("GET", f"{local.api_url}/jobs/{job}", timeout=30).json()
         return state if state["state"] == "DONE" else None
 
     assert by_name(eventually(settled, SECONDS)["result"]["body"]["predictions"]) == ANSWERS
@@ -159,7 +161,7 @@ def test_on_the_stream(local: LocalAws, tmp_path: Path) -> None:
 
     def scored() -> Any:
         urls = [f"{local.api_url}/scores/gaps/s{n}" for n in range(len(ROWS))]
-        found = [urllib3.request("GET", url) for url in urls]
+        found = [urllib3.request("GET", url, timeout=30) for url in urls]
         return [r.json()["outputs"] for r in found] if {r.status for r in found} == {200} else None
 
     assert by_name(eventually(scored, SECONDS)) == ANSWERS
