@@ -196,12 +196,12 @@ def test_unload(url: str) -> None:
 
 @port("test_load_fail", "a model that does not load: 503", "an unknown model is 404")
 def test_load_of_an_unknown_model(url: str) -> None:
-    assert send("POST", f"{url}/v2/repository/models/model/load", b"").status == 404
+    assert send("POST", f"{url}/v2/repository/models/unknown-to-all/load", b"").status == 404
 
 
 @port("test_unload_fail", "an unknown model: 404")
 def test_unload_of_an_unknown_model(url: str) -> None:
-    assert send("POST", f"{url}/v2/repository/models/model/unload", b"").status == 404
+    assert send("POST", f"{url}/v2/repository/models/unknown-to-all/unload", b"").status == 404
 
 
 # ---- version 1 -----------------------------------------------------------------------------------

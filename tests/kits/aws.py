@@ -16,6 +16,7 @@ import boto3
 import pytest
 
 from quintet_local.front import Front, MotoServices
+from quintet_local.tables import one_call_at_a_time
 
 __all__ = [
     "ROOT",
@@ -39,12 +40,25 @@ def moto_server() -> Iterator[str]:
     The local AWS's front serves it: moto's own server takes a thread and a connection a call, and
     longer than most calls.
     """
+    _serialise()
     front = Front(socket.create_server(("127.0.0.1", 0)), MotoServices())
     front.start()
     try:
         yield f"http://127.0.0.1:{front.port}"
     finally:
         front.stop()
+
+
+@cache
+def _serialise() -> None:
+    """Let moto answer one call to DynamoDB at a time, as the local AWS does.
+
+    Its transactions are not atomic otherwise: of two at once both may find their conditions hold.
+    """
+    from moto.dynamodb.responses import DynamoHandler
+
+    serial = one_call_at_a_time(DynamoHandler.call_action)
+    DynamoHandler.call_action = serial  # type: ignore[method-assign]
 
 
 @cache
