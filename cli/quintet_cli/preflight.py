@@ -45,13 +45,13 @@ def check(
     Raises:
         StageError: deploying would fail, or would replace another application.
     """
+    import boto3  # no help of a command needs it
+
     settings = _settings(stage, config)
     stack = str(settings["stack_name"])
     _check_name(stage, stack)
     values = _values(stage, template, settings)
     _check_stack(stage, stack)
-    import boto3  # no help of a command needs it
-
     found = judge(values, account_of(boto3.client, stack) if account is None else account)
     if found.refusals:
         raise StageError("\n".join(found.refusals), command=f"make deploy STAGE={stage}")

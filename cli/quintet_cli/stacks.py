@@ -151,9 +151,9 @@ def _refused(error: ClientError) -> StageError | None:
 
 
 def _not_there(stack: str) -> NoStage:
-    stage = stack.removeprefix("quintet-")
     import boto3
 
+    stage = stack.removeprefix("quintet-")
     region = boto3.Session().region_name
     text = (
         f"there is no stack {stack} in {region} of {_place()}; if it was made, it is in another "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from quintet.formats.readers import read_slice
 from quintet.formats.sources import Slice
 from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
+from quintet.scoring import Model
 from quintet_publish.publisher import Publisher
 from quintet_publish.release import Release
 
@@ -290,14 +291,19 @@ class Bench:
         """The units of a planned run."""
         return [unit_from(item) for item in orjson.loads(self.store.objects[plan.units_key])]
 
-    def score(self, plan: Plan | RefusedPlan, threads: int = 1) -> list[dict[str, Any]]:
-        """Score every unit of a run; their results."""
+    def score(
+        self,
+        plan: Plan | RefusedPlan,
+        threads: int = 1,
+        model: Callable[[], Model] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Score every unit of a run, with the bench's model or with what `model` loads."""
         assert isinstance(plan, Plan), plan
         return [
             score_unit(
                 unit,
                 plan,
-                model=lambda: self.model,
+                model=model or (lambda: self.model),
                 inbox=self.inbox,
                 store=self.store,
                 cells=self.cells,

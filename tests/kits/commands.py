@@ -21,7 +21,7 @@ def check_command(words: Sequence[str], place: str = "") -> None:
     """Check that a command of ours exists and takes these options and arguments.
 
     Raises:
-        AssertionError: there is none.
+        AssertionError: no command has this name.
         Exception: Typer's, for options or arguments that it does not take.
     """
     name, *rest = words[1:]

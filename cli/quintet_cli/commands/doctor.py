@@ -79,9 +79,9 @@ def _before(stage: str, state: Path) -> Iterator[Finding]:
     runs_here = running is not None and running.health() is not None
     checks = [machine_checks(Path(), state, runs_here=runs_here, builds=not local)]
     if not local:
-        template = project_folder() / "template.yaml"
         import boto3  # no help of a command needs it
 
+        template = project_folder() / "template.yaml"
         checks.append(stage_checks(boto3.Session().client, stage, template))
     for found in chain.from_iterable(checks):
         _say(found)

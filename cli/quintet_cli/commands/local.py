@@ -108,7 +108,7 @@ def up(
     parameters = dict(_parameter(text) for text in parameter)
     template = template or project_folder() / "template.yaml"
     for file in filter(None, (template, faults)):
-        file.stat()  # one that is missing is told with what its folder has
+        file.stat()  # raises if it is missing; the error then names files beside it
     if detach:
         changed = parameter or faults or strict or fresh
         if not changed and (page := _running(state, template, port, api_port)):

@@ -188,16 +188,7 @@ class Broken:
 def test_a_model_that_fails_is_a_failed_unit_and_not_tried_again() -> None:
     bench = Bench()
     plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS))
-    result = score_unit(
-        bench.units(plan)[0],
-        plan,
-        model=Broken,
-        inbox=bench.inbox,
-        store=bench.store,
-        cells=bench.cells,
-        features=bench.features,
-        clock=lambda: 0.0,
-    )
+    (result,) = bench.score(plan, model=Broken)
     assert result == {
         "unit": 0,
         "status": "failed",
@@ -413,16 +404,7 @@ def test_an_attempt_that_fails_late_leaves_the_result_of_another() -> None:
         bench.inbox.versions.clear()
         return MODEL
 
-    result = score_unit(
-        bench.units(plan)[0],
-        plan,
-        model=model,
-        inbox=bench.inbox,
-        store=bench.store,
-        cells=bench.cells,
-        features=bench.features,
-        clock=lambda: 0.0,
-    )
+    (result,) = bench.score(plan, model=model)
     assert result["status"] == "done"
     assert orjson.loads(bench.store.objects[plan.folder.result(0)]) == result
 

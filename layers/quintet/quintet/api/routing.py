@@ -136,7 +136,7 @@ def _pattern(route: str) -> re.Pattern[str]:
 
 
 def _decoded(text: str) -> str:
-    """A path's part without percent signs."""
+    """A part of a path, with its percent signs decoded."""
     if "%" not in text:
         return text
     from urllib.parse import unquote  # most paths have none, and it imports ipaddress

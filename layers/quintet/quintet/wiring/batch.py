@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from quintet.batch.drops import RunStarter
     from quintet.batch.planning import RunRequest
     from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Unit
-    from quintet.batch.stores import InputBucket, ObjectStore
+    from quintet.batch.stores import ConditionalObjects, InputBucket, ObjectStore
     from quintet.onnx_model import OnnxModel
 
 __all__ = [
@@ -53,6 +53,12 @@ def _store(bucket: str) -> ObjectStore:
     from quintet.aws.scores_bucket import S3ObjectStore
 
     return S3ObjectStore(_s3(), bucket)
+
+
+def _cells(bucket: str) -> ConditionalObjects:
+    from quintet.aws.scores_bucket import S3ConditionalObjects
+
+    return S3ConditionalObjects(_s3(), bucket)
 
 
 @cache
@@ -113,7 +119,6 @@ def bury_drop(body: str) -> None:
 def planner() -> Callable[[RunRequest, bool], Plan | RefusedPlan]:
     """The planner of runs; it also plans a refused run again."""
     from quintet.aws.catalog import RegistryCatalog
-    from quintet.aws.scores_bucket import S3ConditionalObjects
     from quintet.batch.planning import plan_run
 
     settings = read(PlanSettings, os.environ)
@@ -122,7 +127,7 @@ def planner() -> Callable[[RunRequest, bool], Plan | RefusedPlan]:
     )
     inbox = _inbox(settings.scores_bucket, settings.registry_bucket)
     store = _store(settings.scores_bucket)
-    cells = S3ConditionalObjects(_s3(), settings.scores_bucket)
+    cells = _cells(settings.scores_bucket)
 
     def plan(request: RunRequest, again: bool) -> Plan | RefusedPlan:
         return plan_run(
@@ -152,14 +157,13 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     """The scorer of units. The last used models and plans stay loaded between invocations."""
     from quintet.aws.candidates import CandidateTable
     from quintet.aws.captures import CaptureBucket
-    from quintet.aws.scores_bucket import S3ConditionalObjects
     from quintet.batch.memory import peak_mb
     from quintet.batch.units import score_unit
     from quintet.onnx_model import available_threads
 
     settings = read(ScoreSettings, os.environ)
     inbox, store = _inbox(), _store(settings.scores_bucket)
-    cells = S3ConditionalObjects(_s3(), settings.scores_bucket)
+    cells = _cells(settings.scores_bucket)
     features = common.features(settings.features_table)
     captures = CaptureBucket(_s3(), settings.captures_bucket)
     candidates = CandidateTable(common.client("dynamodb"), settings.candidates_table)
@@ -211,12 +215,11 @@ def _planned(model: str, run: str) -> Plan:
 @cache
 def crash_noter() -> Callable[[Unit, Mapping[str, Any]], dict[str, Any]]:
     """The writer of a result for a unit whose invocation left none."""
-    from quintet.aws.scores_bucket import S3ConditionalObjects
     from quintet.batch.crashes import note_crash
 
     settings = read(ScoreSettings, os.environ)
     inbox, store = _inbox(), _store(settings.scores_bucket)
-    cells = S3ConditionalObjects(_s3(), settings.scores_bucket)
+    cells = _cells(settings.scores_bucket)
     artifacts = common.artifacts(settings.registry_bucket)
 
     def note(unit: Unit, failure: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,7 +242,6 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
     """The reporter of runs; if a run succeeded, it moves the pointers of its model to it."""
     from quintet.aws.candidates import CandidatePointers
     from quintet.aws.glue import GlueDatabase
-    from quintet.aws.scores_bucket import S3ConditionalObjects
     from quintet.batch.athena import follow_pointer
     from quintet.batch.candidates import show_candidates
     from quintet.batch.reports import report_run
@@ -248,10 +250,7 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
     from quintet.monitoring.samples import Reference
 
     settings = read(ReportSettings, os.environ)
-    store, cells = (
-        _store(settings.scores_bucket),
-        S3ConditionalObjects(_s3(), settings.scores_bucket),
-    )
+    store, cells = _store(settings.scores_bucket), _cells(settings.scores_bucket)
     pointers = CandidatePointers(common.client("dynamodb"), settings.candidates_table)
     artifacts = common.artifacts(settings.registry_bucket)
 
